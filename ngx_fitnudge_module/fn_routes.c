@@ -1,0 +1,201 @@
+/*
+ * The route table and its matcher.  A new endpoint is a row here, a SQL function
+ * in sql/, for a write a row in fn_jobs.c, and a test.
+ */
+#include <string.h>
+
+#include "fn_routes.h"
+
+#define PASSWORD_MIN   8
+#define PASSWORD_MAX   128
+
+#define END   { NULL, 0, 0, 0, 0, NULL, NULL, NULL }
+
+#define PATH_ID \
+    { "id", FN_T_UUID, FN_F_PATH|FN_F_REQUIRED, 0, 0, NULL, NULL, "Id of the resource." }
+#define LIMIT \
+    { "limit", FN_T_INT, 0, 1, 100, NULL, "20", "Items a page." }
+#define PAGE \
+    { "page", FN_T_INT, 0, 1, 100000, NULL, "1", "Page, from 1." }
+#define CURSOR \
+    { "cursor", FN_T_CURSOR, 0, 0, 0, NULL, NULL, "`next_cursor` of the page before." }
+#define TONES  "friendly|tough_love|calm"
+
+
+static const fn_field_t  signup_body[] = {
+    { "email", FN_T_EMAIL, FN_F_REQUIRED, 0, 254, NULL, NULL, "Address to sign in with." },
+    { "password", FN_T_SECRET, FN_F_REQUIRED, PASSWORD_MIN, PASSWORD_MAX, NULL, NULL, "8 to 128 characters." },
+    { "name", FN_T_STRING, FN_F_REQUIRED, 1, 100, NULL, NULL, "Name shown to others." },
+    { "language", FN_T_LANGUAGE, 0, 0, 0, NULL, NULL, "Language of messages; en." },
+    { "timezone", FN_T_TIMEZONE, 0, 0, 0, NULL, NULL, "IANA time zone; UTC." },
+    END
+};
+
+static const fn_field_t  login_body[] = {
+    { "email", FN_T_EMAIL, FN_F_REQUIRED, 0, 254, NULL, NULL, "Address given at sign-up." },
+    { "password", FN_T_SECRET, FN_F_REQUIRED, 1, PASSWORD_MAX, NULL, NULL, "Password." },
+    END
+};
+
+static const fn_field_t  refresh_body[] = {
+    { "refresh_token", FN_T_SECRET, 0, 1, 256, NULL, NULL, "Required unless its cookie is sent." },
+    END
+};
+
+static const fn_field_t  logout_body[] = {
+    { "everywhere", FN_T_BOOL, 0, 0, 0, NULL, NULL, "End all sessions of the user." },
+    END
+};
+
+static const fn_field_t  profile_body[] = {
+    { "name", FN_T_STRING, 0, 1, 100, NULL, NULL, "Name shown to others." },
+    { "username", FN_T_STRING, FN_F_NULLABLE, 3, 30, NULL, NULL, "Unique handle: letters, digits, _ and dot." },
+    { "bio", FN_T_STRING, FN_F_NULLABLE, 0, 500, NULL, NULL, "A few words." },
+    { "avatar_url", FN_T_URL, FN_F_NULLABLE, 0, 2048, NULL, NULL, "Picture." },
+    { "language", FN_T_LANGUAGE, 0, 0, 0, NULL, NULL, "Language of messages." },
+    { "timezone", FN_T_TIMEZONE, 0, 0, 0, NULL, NULL, "IANA time zone." },
+    { "country", FN_T_STRING, FN_F_NULLABLE, 2, 2, NULL, NULL, "ISO 3166-1 alpha-2." },
+    { "birth_date", FN_T_DATE, FN_F_NULLABLE, 0, 0, NULL, NULL, "Date of birth." },
+    { "tone", FN_T_ENUM, 0, 0, 0, TONES, NULL, "Usual tone of messages." },
+    END
+};
+
+static const fn_field_t  goal_body[] = {
+    { "title", FN_T_STRING, FN_F_REQUIRED, 1, 100, NULL, NULL, "What the user wants to do." },
+    { "description", FN_T_STRING, FN_F_NULLABLE, 0, 1000, NULL, NULL, "More about it." },
+    { "category", FN_T_STRING, FN_F_NULLABLE, 1, 50, NULL, NULL, "Free text, such as `gym`." },
+    { "frequency", FN_T_INT, FN_F_REQUIRED, 1, 7, NULL, NULL, "Days a week." },
+    END
+};
+
+static const fn_field_t  goal_patch[] = {
+    { "title", FN_T_STRING, 0, 1, 100, NULL, NULL, "What the user wants to do." },
+    { "description", FN_T_STRING, FN_F_NULLABLE, 0, 1000, NULL, NULL, "More about it." },
+    { "category", FN_T_STRING, FN_F_NULLABLE, 1, 50, NULL, NULL, "Free text." },
+    { "frequency", FN_T_INT, 0, 1, 7, NULL, NULL, "Days a week." },
+    { "is_active", FN_T_BOOL, 0, 0, 0, NULL, NULL, "Whether the user pursues it now." },
+    END
+};
+
+static const fn_field_t  checkin_body[] = {
+    { "date", FN_T_DATE, 0, 0, 0, NULL, NULL, "The user's today by default; not in the future." },
+    { "status", FN_T_ENUM, FN_F_REQUIRED, 0, 0, "done|skipped|missed", NULL, "How it went." },
+    { "reflection", FN_T_STRING, FN_F_NULLABLE, 0, 1000, NULL, NULL, "A few words." },
+    { "mood", FN_T_INT, FN_F_NULLABLE, 1, 5, NULL, NULL, "1 to 5." },
+    END
+};
+
+static const fn_field_t  checkin_patch[] = {
+    { "status", FN_T_ENUM, 0, 0, 0, "done|skipped|missed", NULL, "How it went." },
+    { "reflection", FN_T_STRING, FN_F_NULLABLE, 0, 1000, NULL, NULL, "A few words." },
+    { "mood", FN_T_INT, FN_F_NULLABLE, 1, 5, NULL, NULL, "1 to 5." },
+    END
+};
+
+static const fn_field_t  generate_body[] = {
+    { "goal_id", FN_T_UUID, FN_F_REQUIRED, 0, 0, NULL, NULL, "Goal to be moved towards." },
+    { "tone", FN_T_ENUM, 0, 0, 0, TONES, NULL, "The profile's tone by default." },
+    END
+};
+
+static const fn_field_t  id_param[] = { PATH_ID, END };
+
+static const fn_field_t  goals_params[] = {
+    { "is_active", FN_T_BOOL, 0, 0, 0, NULL, NULL, "Only active, or only past ones." },
+    PAGE, LIMIT, END
+};
+
+#define CHECKIN_FILTER \
+    { "from", FN_T_DATE, 0, 0, 0, NULL, NULL, "First date." }, \
+    { "to", FN_T_DATE, 0, 0, 0, NULL, NULL, "Last date." }, \
+    CURSOR, LIMIT
+
+static const fn_field_t  goal_checkins_params[] = { PATH_ID, CHECKIN_FILTER, END };
+static const fn_field_t  checkins_params[] = { CHECKIN_FILTER, END };
+
+static const fn_field_t  motivations_params[] = {
+    { "goal_id", FN_T_UUID, 0, 0, 0, NULL, NULL, "Only of this goal." },
+    CURSOR, LIMIT, END
+};
+
+#define V1  "/api/v1"
+
+const fn_route_t  fn_routes[] = {
+    /* auth */
+    { FN_POST, V1 "/auth/signup", FN_WRITE, FN_ANYONE, FN_LIMIT_AUTH, "auth.signup", NULL, signup_body, 201, FN_R_COOKIES,
+      "auth", "AuthResult", "Create an account" },
+    { FN_POST, V1 "/auth/login", FN_WRITE, FN_ANYONE, FN_LIMIT_AUTH, "auth.login", NULL, login_body, 200, FN_R_COOKIES,
+      "auth", "AuthResult", "Sign in" },
+    { FN_POST, V1 "/auth/refresh", FN_WRITE, FN_ANYONE, FN_LIMIT_AUTH, "auth.refresh", NULL, refresh_body, 200, FN_R_TOKEN|FN_R_COOKIES,
+      "auth", "AuthResult", "Exchange a refresh token for new tokens" },
+    { FN_POST, V1 "/auth/logout", FN_WRITE, FN_USER, FN_LIMIT_USER, "auth.logout", NULL, logout_body, 204, 0,
+      "auth", NULL, "End this session, or all of them" },
+    { FN_GET, V1 "/auth/csrf", FN_LOCAL, FN_ANYONE, FN_LIMIT_ANONYMOUS, "csrf", NULL, NULL, 200, 0,
+      "auth", "CsrfToken", "A CSRF token, also set as a cookie" },
+    { FN_GET, V1 "/auth/sessions", FN_READ, FN_USER, FN_LIMIT_USER, "sessions_list", NULL, NULL, 200, 0,
+      "auth", "SessionList", "Devices signed in" },
+    { FN_DELETE, V1 "/auth/sessions/{id}", FN_WRITE, FN_USER, FN_LIMIT_USER, "sessions.delete", id_param, NULL, 204, 0,
+      "auth", NULL, "Sign a device out" },
+
+    /* users */
+    { FN_GET, V1 "/users/me", FN_READ, FN_USER, FN_LIMIT_USER, "users_me", NULL, NULL, 200, 0,
+      "users", "Profile", "The user's own profile" },
+    { FN_PATCH, V1 "/users/me", FN_WRITE, FN_USER, FN_LIMIT_USER, "users.update", NULL, profile_body, 200, FN_R_IF_MATCH,
+      "users", "Profile", "Change the profile" },
+
+    /* goals */
+    { FN_GET, V1 "/goals", FN_READ, FN_USER, FN_LIMIT_USER, "goals_list", goals_params, NULL, 200, 0,
+      "goals", "GoalList", "The user's goals" },
+    { FN_POST, V1 "/goals", FN_WRITE, FN_USER, FN_LIMIT_USER, "goals.create", NULL, goal_body, 201, 0,
+      "goals", "Goal", "Set a goal" },
+    { FN_GET, V1 "/goals/{id}", FN_READ, FN_USER, FN_LIMIT_USER, "goals_get", id_param, NULL, 200, 0,
+      "goals", "Goal", "One goal" },
+    { FN_PATCH, V1 "/goals/{id}", FN_WRITE, FN_USER, FN_LIMIT_USER, "goals.update", id_param, goal_patch, 200, FN_R_IF_MATCH,
+      "goals", "Goal", "Change a goal" },
+    { FN_DELETE, V1 "/goals/{id}", FN_WRITE, FN_USER, FN_LIMIT_USER, "goals.delete", id_param, NULL, 204, FN_R_IF_MATCH,
+      "goals", NULL, "Delete a goal with its check-ins and messages" },
+    { FN_GET, V1 "/goals/{id}/stats", FN_READ, FN_USER, FN_LIMIT_USER, "goals_stats", id_param, NULL, 200, 0,
+      "goals", "GoalStats", "Streaks, totals and weekly completion" },
+
+    /* check-ins */
+    { FN_GET, V1 "/goals/{id}/checkins", FN_READ, FN_USER, FN_LIMIT_USER, "goals_checkins", goal_checkins_params, NULL, 200, 0,
+      "check-ins", "CheckinList", "Check-ins of a goal, newest first" },
+    { FN_POST, V1 "/goals/{id}/checkins", FN_WRITE, FN_USER, FN_LIMIT_USER, "checkins.create", id_param, checkin_body, 201, 0,
+      "check-ins", "Checkin", "Check in; one a date" },
+    { FN_GET, V1 "/checkins", FN_READ, FN_USER, FN_LIMIT_USER, "checkins_list", checkins_params, NULL, 200, 0,
+      "check-ins", "CheckinList", "Check-ins of all goals, newest first" },
+    { FN_PATCH, V1 "/checkins/{id}", FN_WRITE, FN_USER, FN_LIMIT_USER, "checkins.update", id_param, checkin_patch, 200, FN_R_IF_MATCH,
+      "check-ins", "Checkin", "Change a check-in" },
+    { FN_DELETE, V1 "/checkins/{id}", FN_WRITE, FN_USER, FN_LIMIT_USER, "checkins.delete", id_param, NULL, 204, FN_R_IF_MATCH,
+      "check-ins", NULL, "Delete a check-in" },
+
+    /* motivation */
+    { FN_POST, V1 "/motivation/generate", FN_WRITE, FN_USER, FN_LIMIT_AI, "motivation.generate", NULL, generate_body, 200, 0,
+      "motivation", "Motivation", "A message that keeps the user going" },
+    { FN_GET, V1 "/motivations", FN_READ, FN_USER, FN_LIMIT_USER, "motivations_list", motivations_params, NULL, 200, 0,
+      "motivation", "MotivationList", "Messages, newest first" },
+    { FN_GET, V1 "/motivations/{id}", FN_READ, FN_USER, FN_LIMIT_USER, "motivations_get", id_param, NULL, 200, 0,
+      "motivation", "Motivation", "One message" },
+
+    /* jobs */
+    { FN_GET, V1 "/jobs/{id}", FN_LOCAL, FN_USER, FN_LIMIT_USER, "job", id_param, NULL, 200, 0,
+      "jobs", "Job", "State of a write that was answered with 202" },
+
+    /* system */
+    { FN_GET, "/health", FN_LOCAL, FN_ANYONE, FN_LIMIT_NONE, "health", NULL, NULL, 200, 0,
+      "system", "Health", "State of every part" },
+    { FN_GET, V1 "/health", FN_LOCAL, FN_ANYONE, FN_LIMIT_NONE, "health", NULL, NULL, 200, 0,
+      "system", "Health", "State of every part" },
+    { FN_GET, "/health/live", FN_LOCAL, FN_ANYONE, FN_LIMIT_NONE, "live", NULL, NULL, 200, 0,
+      "system", "Live", "The process answers" },
+    { FN_GET, "/health/ready", FN_LOCAL, FN_ANYONE, FN_LIMIT_NONE, "ready", NULL, NULL, 200, 0,
+      "system", "Health", "Requests can be served; 503 when not" },
+    { FN_GET, V1 "/openapi.json", FN_LOCAL, FN_ANYONE, FN_LIMIT_NONE, "openapi", NULL, NULL, 200, 0,
+      "system", "OpenApi", "This document" },
+
+    { FN_GET, NULL, FN_LOCAL, FN_ANYONE, FN_LIMIT_NONE, NULL, NULL, NULL, 0, 0, NULL, NULL, NULL }
+};
+
+const unsigned  fn_routes_n = sizeof(fn_routes) / sizeof(fn_routes[0]) - 1;
+
+const char *const  fn_method_names[FN_METHODS] = { "GET", "POST", "PUT", "PATCH", "DELETE" };

@@ -1,0 +1,62 @@
+/*
+ * The route table: one row an endpoint, and the only place where an endpoint is described. Routing,
+ * validation, SQL statements of reads, jobs of writes and the OpenAPI document
+ * follow from it. No nginx types here, so that tests can walk it.
+ */
+#ifndef FN_ROUTES_H
+#define FN_ROUTES_H
+
+#include "fn_field.h"
+#include "fn_envelope.h"
+
+typedef enum { FN_GET = 0, FN_POST, FN_PUT, FN_PATCH, FN_DELETE, FN_METHODS } fn_method_e;
+extern const char *const fn_method_names[];
+
+typedef enum {
+    FN_READ,        /* function: SQL function in schema api; $1 = user id, then path and query parameters in order */
+    FN_WRITE,       /* function: name of a job (fn_jobs.h) */
+    FN_LOCAL        /* function: name of a handler in the edge: health, live, ready, csrf, openapi, job */
+} fn_kind_e;
+
+typedef enum { FN_ANYONE, FN_USER } fn_who_e;
+typedef enum { FN_LIMIT_NONE, FN_LIMIT_ANONYMOUS, FN_LIMIT_USER, FN_LIMIT_AI, FN_LIMIT_AUTH } fn_limit_e;
+
+#define FN_R_IF_MATCH     0x01      /* honours If-Match */
+#define FN_R_TOKEN        0x02      /* the refresh token may come from its cookie */
+#define FN_R_COOKIES      0x04      /* X-Auth-Mode: cookie makes the answer set cookies */
+
+typedef struct {
+    fn_method_e         method;
+    const char         *path;       /* "/api/v1/goals/{id}": {name} matches one non-empty segment */
+    fn_kind_e           kind;
+    fn_who_e            who;
+    fn_limit_e          limit;
+    const char         *function;
+    const fn_field_t   *params;     /* path parameters (FN_F_PATH) in order, then query; or NULL */
+    const fn_field_t   *body;       /* NULL: no body is accepted */
+    unsigned            status;     /* of success */
+    unsigned            flags;
+    const char         *tag;        /* OpenAPI: section */
+    const char         *response;   /* OpenAPI: name of the schema of a success in fn_openapi.c, or NULL when empty */
+    const char         *summary;
+} fn_route_t;
+
+extern const fn_route_t fn_routes[];    /* ends with path NULL */
+extern const unsigned fn_routes_n;
+
+#define FN_PATH_PARAMS_MAX  4
+
+typedef struct {
+    const fn_route_t   *route;          /* NULL: no such path, or not this method */
+    unsigned            allowed;        /* bit set of methods (1 << fn_method_e) the path knows; 0: no such path */
+    unsigned            nparams;
+    fn_span_t           params[FN_PATH_PARAMS_MAX];     /* raw path segments, in order */
+} fn_route_match_t;
+
+/* `path` is nginx's normalised r->uri; method FN_METHODS = another one. HEAD is given as FN_GET. No allocation. */
+void fn_route_match(fn_route_match_t *m, fn_method_e method, const char *path, size_t len);
+
+/* Appends the OpenAPI 3.1 document of the table. 0 or -1. */
+int fn_openapi_write(fn_buf_t *b);
+
+#endif

@@ -1,0 +1,30 @@
+/*
+ * PostgreSQL reads: a few connections a worker process, always in pipeline mode,
+ * shared by all requests.  One statement an op, one Sync an op.
+ */
+#ifndef NGX_FITNUDGE_PG_H
+#define NGX_FITNUDGE_PG_H
+
+#include <libpq-fe.h>
+#include "ngx_fitnudge_op.h"
+
+#define NGX_FITNUDGE_PG_PARAMS  20
+
+/*
+ * Registers a statement at configuration time (any number of connections will prepare it before its
+ * first use). `sql` must stay valid for the cycle. Returns its number, or NGX_ERROR.
+ */
+ngx_int_t ngx_fitnudge_pg_statement(ngx_conf_t *cf, const char *sql, ngx_uint_t nparams);
+
+/*
+ * Sends. values are NUL-terminated text or NULL. They are copied out before the return.
+ * done(rc NGX_OK, PGresult *): ownership of the result passes to the asker (PQclear); it is
+ * PGRES_TUPLES_OK. A failed statement or lost connection gives NGX_ERROR.
+ * Returns NGX_OK; NGX_DECLINED when no connection is up or all queues are full (op is freed, done is not called): answer 503.
+ */
+ngx_int_t ngx_fitnudge_pg_query(ngx_fitnudge_op_t *op, ngx_int_t statement, ngx_uint_t nparams, const char *const *values);
+
+/* 1 when at least one connection of this process is ready. */
+ngx_uint_t ngx_fitnudge_pg_up(void);
+
+#endif

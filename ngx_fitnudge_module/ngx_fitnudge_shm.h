@@ -1,0 +1,27 @@
+/*
+ * What all worker processes share: generation counters of cache tags (lock-free) and
+ * revoked sessions (open-addressed table under the zone's mutex for writers, lock-free reads by sequence).
+ * A full revocation table evicts what expires first and counts it.
+ */
+#ifndef NGX_FITNUDGE_SHM_H
+#define NGX_FITNUDGE_SHM_H
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+/*
+ * Applies one tag from a reply or the change channel:
+ *   "revoked:<session id>:<unix s>"  remember the session as ended until then
+ *   anything else                     bump the tag's generation
+ */
+void ngx_fitnudge_shm_apply(const u_char *tag, size_t len);
+
+/* Everything heard may be out of date (change subscription was lost): bump all generations. */
+void ngx_fitnudge_shm_bump_all(void);
+
+/* 1 when the session (36 chars, lower case) was revoked and the tokens of it may still live. */
+ngx_uint_t ngx_fitnudge_shm_revoked(const u_char *session, time_t now);
+
+uint64_t ngx_fitnudge_shm_generation(const u_char *tag, size_t len);
+
+#endif

@@ -1,0 +1,82 @@
+/* The map of the module: configuration, per-request context and what the feature modules offer each other. */
+#ifndef NGX_HTTP_FITNUDGE_H
+#define NGX_HTTP_FITNUDGE_H
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "../worker/libfitnudge/fn_settings.h"
+#include "../worker/libfitnudge/fn_jwt.h"
+#include "../worker/libfitnudge/fn_jobs.h"
+#include "fn_routes.h"
+
+/* Main configuration, owned by the base module; const at request time. */
+typedef struct {
+    fn_settings_t       settings;           /* shared settings and the fitnudge_worker block; defaults already set */
+    ngx_flag_t          worker_block;       /* a fitnudge_worker block was seen */
+
+    ngx_str_t           postgres;           /* fitnudge_postgres "<conninfo>" [connections=2] [timeout=5s] [queue=1024] */
+    char               *postgres_password;  /* fitnudge_postgres_password env:NAME|file:PATH */
+    ngx_uint_t          pg_connections;     /* 1..16 */
+    ngx_msec_t          pg_timeout;         /* of one read */
+    ngx_uint_t          pg_queue;           /* ops a connection */
+
+    ngx_addr_t          redis;              /* parsed from settings.redis */
+    ngx_msec_t          redis_timeout;      /* fitnudge_redis_timeout 1s */
+
+    ngx_shm_zone_t     *zone;               /* fitnudge_zone <size>, default 4m */
+
+    ngx_flag_t          enabled;            /* some server has fitnudge on */
+    fn_jwt_policy_t     jwt;
+} ngx_http_fitnudge_main_conf_t;
+
+typedef struct {
+    ngx_flag_t          enable;             /* fitnudge on|off; http, server, location */
+} ngx_http_fitnudge_loc_conf_t;
+
+/* Per-request context of the base module; created on first use, survives internal redirects through r->main. */
+typedef struct {
+    fn_route_match_t    match;
+    unsigned            matched:1;          /* match is filled */
+    unsigned            authenticated:1;    /* claims are valid */
+    unsigned            by_cookie:1;        /* the token came from the cookie */
+    unsigned            answered:1;         /* we made the body: the error filter leaves it alone */
+    unsigned            replace:1;          /* the error filter replaces the body */
+    fn_jwt_claims_t     claims;
+    ngx_str_t           request_id;
+    ngx_str_t           traceparent;        /* valid one as sent by the client, or empty */
+    ngx_str_t           error_body;         /* of the error filter */
+} ngx_http_fitnudge_ctx_t;
+
+extern ngx_module_t  ngx_http_fitnudge_base_module;
+/* also: _shm_, _redis_, _pg_, _error_, _route_, _jwt_, _query_, _forward_ (config lists them) */
+
+ngx_http_fitnudge_main_conf_t *ngx_http_fitnudge_main_conf(ngx_http_request_t *r);  /* macro or function */
+ngx_http_fitnudge_ctx_t *ngx_http_fitnudge_ctx(ngx_http_request_t *r);              /* NULL: no memory */
+
+/* error module: sends the contract's error body. field/constraint/message may be NULL. Returns what a content handler returns
+ * (use with ngx_http_finalize_request). status 401 adds WWW-Authenticate, 503 adds Retry-After. */
+ngx_int_t ngx_http_fitnudge_error(ngx_http_request_t *r, ngx_uint_t status, const char *field,
+    const char *constraint, const char *message);
+
+/* Sends a finished JSON body; body bytes must live as long as r->pool. etag!=0: strong ETag and If-None-Match. */
+ngx_int_t ngx_http_fitnudge_send_json(ngx_http_request_t *r, ngx_uint_t status, ngx_str_t *body, ngx_uint_t etag);
+
+/* Adds a response header; the value must live as long as r->pool. */
+ngx_int_t ngx_http_fitnudge_header(ngx_http_request_t *r, const char *name, const u_char *value, size_t len);
+
+/* Cookie value by name, or NGX_DECLINED. Works before and after nginx 1.23. */
+ngx_int_t ngx_http_fitnudge_cookie(ngx_http_request_t *r, const char *name, ngx_str_t *value);
+/* Request header by lower-case name, NULL when absent. */
+ngx_table_elt_t *ngx_http_fitnudge_find_header(ngx_http_request_t *r, const char *name);
+
+/* content handlers, called by the route module's dispatcher */
+ngx_int_t ngx_http_fitnudge_query_handler(ngx_http_request_t *r);       /* FN_READ */
+ngx_int_t ngx_http_fitnudge_forward_handler(ngx_http_request_t *r);     /* FN_WRITE */
+ngx_int_t ngx_http_fitnudge_job_handler(ngx_http_request_t *r);         /* FN_LOCAL "job", lives in forward */
+ngx_int_t ngx_http_fitnudge_csrf_handler(ngx_http_request_t *r);        /* FN_LOCAL "csrf", lives in jwt */
+ngx_int_t ngx_http_fitnudge_health_handler(ngx_http_request_t *r);      /* FN_LOCAL health, live, ready */
+ngx_int_t ngx_http_fitnudge_openapi_handler(ngx_http_request_t *r);
+
+#endif

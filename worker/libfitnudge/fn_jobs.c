@@ -1,0 +1,41 @@
+/* The job table. See fn_jobs.h for the columns. */
+#include <string.h>
+
+#include "fn_jobs.h"
+
+/* Interactive writes retry twice nearly at once, inside the client's deadline. */
+#define SOON   2, 20, 200
+#define NEVER  0, 0, 0
+
+const fn_job_t fn_jobs[] = {
+    /* name                lane    prio prepare             commit              deadline retries flags */
+    { "auth.signup",       "auth", 'n', NULL,               "auth_signup",        5000, SOON,  FN_JOB_SENSITIVE },
+    { "auth.login",        "auth", 'n', "auth_login_find",  "auth_login",         5000, SOON,  FN_JOB_SENSITIVE },
+    { "auth.refresh",      "sql",  'h', NULL,               "auth_refresh",       5000, SOON,  FN_JOB_SENSITIVE },
+    { "auth.logout",       "sql",  'h', NULL,               "auth_logout",        5000, SOON,  0 },
+    { "sessions.delete",   "sql",  'n', NULL,               "sessions_delete",    5000, SOON,  0 },
+    { "users.update",      "sql",  'n', NULL,               "users_update",       5000, SOON,  0 },
+    { "goals.create",      "sql",  'n', NULL,               "goals_create",       5000, SOON,  0 },
+    { "goals.update",      "sql",  'n', NULL,               "goals_update",       5000, SOON,  0 },
+    { "goals.delete",      "sql",  'n', NULL,               "goals_delete",       5000, SOON,  0 },
+    { "checkins.create",   "sql",  'n', NULL,               "checkins_create",    5000, SOON,  0 },
+    { "checkins.update",   "sql",  'n', NULL,               "checkins_update",    5000, SOON,  0 },
+    { "checkins.delete",   "sql",  'n', NULL,               "checkins_delete",    5000, SOON,  0 },
+    { "motivation.generate", "sql", 'n', "motivation_prepare", "motivation_commit", 20000, SOON, 0 },
+    { NULL, NULL, 0, NULL, NULL, 0, NEVER, 0 }
+};
+
+
+const fn_job_t *
+fn_job_find(const char *name, size_t len)
+{
+    const fn_job_t  *job;
+
+    for (job = fn_jobs; job->name != NULL; job++) {
+        if (strlen(job->name) == len && memcmp(job->name, name, len) == 0) {
+            return job;
+        }
+    }
+
+    return NULL;
+}

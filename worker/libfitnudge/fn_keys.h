@@ -1,0 +1,22 @@
+/* Names of every Redis key, in one place (see docs/pool.md). One hash tag, so that the scripts work on a cluster too. */
+#ifndef FN_KEYS_H
+#define FN_KEYS_H
+
+#define FN_K              "{fn}:"
+#define FN_K_QUEUE        FN_K "q:%s:%c"          /* lane, h|n|l: LIST of envelopes; LPUSH left, take right */
+#define FN_K_SLOT         FN_K "s:%s:%u"          /* instance, slot number: LIST, jobs in one executor's hands */
+#define FN_K_INSTANCES    FN_K "insts"            /* ZSET instance -> last heartbeat, ms of Redis TIME */
+#define FN_K_SLOTS        FN_K "slots:%s"         /* SET of an instance's slot keys */
+#define FN_K_GRAVE        FN_K "grave"            /* ZSET dead instance -> when, ms */
+#define FN_K_DELAYED      FN_K "z:%s"             /* ZSET of a lane's delayed envelopes, score = due ms */
+#define FN_K_DEAD         FN_K "dead:%s"          /* ZSET of a lane's dead letters, score = died ms */
+#define FN_K_REPLY        FN_K "r:%s"             /* LIST of replies for one nginx worker process */
+#define FN_K_CRASH        FN_K "crash:%s"         /* times a job took its process down */
+#define FN_K_JOB          FN_K "j:%s"             /* STRING "<state> <user>" for jobs answered with 202 */
+#define FN_K_LEAD         FN_K "lead"
+#define FN_K_EPOCH        FN_K "epoch"
+#define FN_K_CHANGES      FN_K "changes"          /* channel: space-separated tags */
+#define FN_K_REVOKED      FN_K "revoked"          /* ZSET session id -> unix s until which it must be remembered */
+#define FN_K_AI_MESSAGE   "ai:message:%s"         /* prompt hash, hex */
+
+#endif
