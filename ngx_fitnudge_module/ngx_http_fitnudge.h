@@ -43,9 +43,17 @@ typedef struct {
     unsigned            by_cookie:1;        /* the token came from the cookie */
     unsigned            answered:1;         /* we made the body: the error filter leaves it alone */
     unsigned            replace:1;          /* the error filter replaces the body */
+    unsigned            replaced:1;         /* ... and has sent its own */
+    unsigned            identified:1;       /* request_id, traceparent and nauthorization are filled */
+    unsigned            nauthorization:2;   /* Authorization headers seen; 2 = several */
     fn_jwt_claims_t     claims;
     ngx_str_t           request_id;
     ngx_str_t           traceparent;        /* valid one as sent by the client, or empty */
+    ngx_str_t           match_uri;          /* what `match` was made from: a redirect makes it stale */
+    ngx_uint_t          match_method;
+    const char         *err_field;          /* of an error that the filter is to render; static texts or NULL */
+    const char         *err_constraint;
+    const char         *err_message;
     ngx_str_t           error_body;         /* of the error filter */
 } ngx_http_fitnudge_ctx_t;
 
@@ -60,8 +68,48 @@ ngx_http_fitnudge_ctx_t *ngx_http_fitnudge_ctx(ngx_http_request_t *r);          
 ngx_int_t ngx_http_fitnudge_error(ngx_http_request_t *r, ngx_uint_t status, const char *field,
     const char *constraint, const char *message);
 
+/*
+ * For phases before content: notes why, and returns `status`, with which the phase handler returns; the error filter renders it.
+ * The texts must be static.
+ */
+ngx_int_t ngx_http_fitnudge_reject(ngx_http_request_t *r, ngx_uint_t status, const char *field,
+    const char *constraint, const char *message);
+
 /* Sends a finished JSON body; body bytes must live as long as r->pool. etag!=0: strong ETag and If-None-Match. */
 ngx_int_t ngx_http_fitnudge_send_json(ngx_http_request_t *r, ngx_uint_t status, ngx_str_t *body, ngx_uint_t etag);
+
+/*
+ * The same with everything named. A null etag: none. A null cache: no-store. type NULL: application/json.
+ * Returns what a content handler returns.
+ */
+ngx_int_t ngx_http_fitnudge_send(ngx_http_request_t *r, ngx_uint_t status, const ngx_str_t *type,
+    const ngx_str_t *body, const ngx_str_t *etag, const ngx_str_t *cache);
+
+/* Writes the strong ETag of a body, NGX_FITNUDGE_ETAG_LEN bytes with its quotes. */
+#define NGX_FITNUDGE_ETAG_LEN  18
+void ngx_http_fitnudge_etag(u_char *etag, const u_char *p, size_t len);
+
+/* Fills what the context takes from request headers: once a request, in one pass. NGX_OK or NGX_ERROR. */
+ngx_int_t ngx_http_fitnudge_identify(ngx_http_request_t *r, ngx_http_fitnudge_ctx_t *ctx);
+
+/*
+ * A content handler that goes on later: takes a reference (take = 1) and watches for the client going away.
+ * Exactly one ngx_http_finalize_request() has to follow.
+ */
+void ngx_http_fitnudge_park(ngx_http_request_t *r, ngx_uint_t take);
+
+/* The request's place in the route table, made once for each URI it has. NULL: no memory. */
+const fn_route_match_t *ngx_http_fitnudge_route_of(ngx_http_request_t *r);
+
+/* NGX_OK when X-CSRF-Token equals its cookie and carries our signature, else NGX_DECLINED. */
+ngx_int_t ngx_http_fitnudge_csrf_check(ngx_http_request_t *r);
+
+/*
+ * Path and query parameters of the request as SQL text, values[i] for route->params[i]. They live in r->pool.
+ * NGX_OK; or an error was sent and its result is returned through *rc (NGX_DECLINED).
+ */
+ngx_int_t ngx_http_fitnudge_params(ngx_http_request_t *r, const fn_route_match_t *m,
+    const char **values, ngx_int_t *rc);
 
 /* Adds a response header; the value must live as long as r->pool. */
 ngx_int_t ngx_http_fitnudge_header(ngx_http_request_t *r, const char *name, const u_char *value, size_t len);
