@@ -1,0 +1,105 @@
+/*
+ * Delivery, at least once: how jobs come out of Redis and how their results go back (docs/pool.md).
+ * A job in hand is an element of the slot list {fn}:s:<inst>:<n>; finishing removes exactly that element, and
+ * if it is gone we were declared dead and the result is dropped.  All calls block, briefly; after
+ * a lost connection they reconnect and try again until fn_quit is 2.
+ */
+#ifndef FN_DELIVERY_H
+#define FN_DELIVERY_H
+
+#include "libfitnudge/fn_envelope.h"
+#include "libfitnudge/fn_jobs.h"
+#include "pool.h"
+
+#define FN_BATCH_MAX    64
+#define FN_REPLY_TTL_MS 60000
+#define FN_DEAD_MAX     10000       /* dead letters a lane */
+
+typedef struct {
+    fn_span_t        raw;           /* the envelope as it lies in the slot */
+    fn_job_env_t     env;           /* parsed; spans into raw */
+    const fn_job_t  *job;           /* row of the table, also for ":call" and ":commit"; NULL = unknown */
+    char             step;          /* 0 = first, 'c' = ":call", 'm' = ":commit" */
+    int              suspect;       /* it has taken a process down before: run it alone */
+} fn_task_t;
+
+typedef struct {
+    unsigned   n;
+    fn_task_t  task[FN_BATCH_MAX];
+    void      *memory;              /* owns what the tasks point to */
+} fn_batch_t;
+
+typedef struct fn_delivery_s fn_delivery_t;
+
+/* Connects (waiting for Redis if it must) and registers the child's slots. NULL when asked to quit first, or no memory. */
+fn_delivery_t *fn_delivery_open(fn_child_t *child);
+void           fn_delivery_close(fn_delivery_t *d);
+
+/*
+ * Takes jobs of the child's lane into slot k (0 .. nslots-1) until it holds `max`: high, normal, low. Never waits. What
+ * already lies in the slot is part of the answer (an answer may have been lost, or a wait has delivered).
+ * 0 with batch->n >= 0; -1 when asked to quit. The batch is the caller's: fn_batch_free.
+ */
+int  fn_take(fn_delivery_t *d, unsigned k, unsigned max, fn_batch_t *batch);
+void fn_batch_free(fn_batch_t *batch);
+
+/*
+ * Waiting for work without a poll: begin arms it for slot k, which must be empty; poll the two fds for POLLIN together with
+ * anything else; when one is readable, or after about 2 s, end it and fn_take() from slot k.
+ * begin: 0, or -1 = connection lost (call again later; it reconnects, at most once in 100 ms).
+ */
+int  fn_wait_begin(fn_delivery_t *d, unsigned k);
+void fn_wait_fds(fn_delivery_t *d, int fds[2]);     /* -1 = none */
+void fn_wait_end(fn_delivery_t *d);                 /* nothing arrives in the slot after this; harmless when not armed */
+/* All of it for a process that has nothing else to do: up to 2 s, less when a signal comes. */
+void fn_wait(fn_delivery_t *d, unsigned k);
+
+/*
+ * The results of one or more jobs of one slot, sent as one script call. Values are copied.
+ * For each job: fn_finish_job, then any of the others.
+ */
+typedef struct fn_finish_s fn_finish_t;
+
+fn_finish_t *fn_finish_new(void);                   /* reusable; NULL = no memory */
+void fn_finish_free(fn_finish_t *f);
+void fn_finish_start(fn_finish_t *f);               /* empties it */
+void fn_finish_job(fn_finish_t *f, const fn_task_t *t);     /* acknowledges; what follows belongs to it */
+
+/* Reply to the edge (nothing when reply_to is empty); headers = "Name: value\n" lines. */
+void fn_finish_reply(fn_finish_t *f, const fn_task_t *t, unsigned status, const char *body, size_t body_len,
+                     const char *headers, size_t headers_len, const fn_span_t *tags, unsigned ntags);
+void fn_finish_tags(fn_finish_t *f, const fn_span_t *tags, unsigned ntags);     /* publish; remember revocations */
+/* The next step of the same job: suffix "", ":call" or ":commit"; attempt starts at 0 again. Lane of the job, or "net" for ":call". */
+void fn_finish_next(fn_finish_t *f, const fn_task_t *t, const char *suffix, const char *body, size_t body_len);
+/* The same envelope again after delay_ms (0 = at once), attempt as given. */
+void fn_finish_again(fn_finish_t *f, const fn_task_t *t, unsigned attempt, unsigned delay_ms);
+/* To the dead letters, with the job state "failed" and a 500 INTERNAL_ERROR reply in the contract's shape. */
+void fn_finish_dead(fn_finish_t *f, const fn_task_t *t);
+/* Any envelope into a queue: for follow-ups. */
+void fn_finish_push(fn_finish_t *f, const char *lane, char prio, const char *envelope, size_t n);
+
+/*
+ * Sends the results for slot k. lost (NULL, or n ints by order of fn_finish_job) says whose job was not ours any more.
+ * 0, or -1 when asked to quit before Redis answered: the jobs stay in the slot and are reaped.
+ */
+int fn_finish(fn_delivery_t *d, unsigned k, fn_finish_t *f, unsigned char *lost);
+/* The same and fn_take in one round trip. The old batch must stay alive until it returns. */
+int fn_finish_take(fn_delivery_t *d, unsigned k, fn_finish_t *f, unsigned char *lost, unsigned max, fn_batch_t *batch);
+
+/* Puts everything in slot k back to the right end of its queue, as it was. For leaving in order. */
+void fn_giveback(fn_delivery_t *d, unsigned k);
+
+/* Backoff with full jitter from the job's row: 0 .. min(cap, base << attempt) ms. */
+unsigned fn_backoff_ms(const fn_job_t *job, unsigned attempt);
+
+/* The request_id of a request's meta, for log lines; "" when there is none. Cheap scan, out is at least 65 bytes. */
+void fn_request_id(const fn_task_t *t, char *out, size_t size);
+
+/*
+ * The body of ":call" and ":commit": "<req_len> <ctx_len>\n<req><ctx>" - two JSON texts side by side,
+ * so that nobody has to parse one to find the other.
+ */
+void fn_step_body_format(fn_buf_t *b, const char *req, size_t req_len, const char *ctx, size_t ctx_len);
+int  fn_step_body_parse(const char *body, size_t n, fn_span_t *req, fn_span_t *ctx);    /* 0 or -1 */
+
+#endif

@@ -1,0 +1,85 @@
+/*
+ * What the processes of the pool share: roles, the scoreboard in shared memory, and what a
+ * child knows about itself.
+ *
+ *   master    forks, signals, scoreboard; no Redis, no PostgreSQL
+ *    ├─ manager   heartbeat, reap, promote, lead, sweep
+ *    ├─ sql × n   executor.c
+ *    ├─ auth × n  executor.c
+ *    └─ net × n   net.c
+ */
+#ifndef FN_POOL_H
+#define FN_POOL_H
+
+#include <signal.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "libfitnudge/fn_settings.h"
+#include "libfitnudge/fn_uuid.h"
+
+#define FN_INSTANCE_MAX     96      /* bytes of host:pid:start_ms with NUL */
+#define FN_CHILDREN_MAX     256     /* entries of the scoreboard: two generations, and dead ones not yet reaped */
+#define FN_CHILD_SLOTS      1024    /* slot numbers a child owns: index * 1024 .. + 1023 */
+
+typedef enum { FN_ROLE_MANAGER, FN_ROLE_SQL, FN_ROLE_AUTH, FN_ROLE_NET, FN_ROLES } fn_role_e;
+
+/*
+ * The life of an entry: FREE -> LIVE (master forks) -> DIED (master, on SIGCHLD) -> FREE (manager, when
+ * the slots are reaped). An entry, and with it its slot numbers, is never reused before that.
+ */
+typedef enum { FN_ENTRY_FREE, FN_ENTRY_LIVE, FN_ENTRY_DIED } fn_entry_state_e;
+
+typedef struct {
+    volatile int       state;               /* fn_entry_state_e; written last */
+    int                role;                /* fn_role_e */
+    pid_t              pid;
+    unsigned           generation;          /* of the configuration */
+    unsigned           nslots;
+    int                crashed;             /* DIED: by a signal or a bad exit, so its jobs are suspects */
+    int                draining;            /* master has told it to stop */
+    uint64_t           started_ms;          /* fn_mono_ms() */
+    volatile uint64_t  busy_since_ms;       /* fn_mono_ms() when the current work began, 0 = idle; the master kills a stuck child */
+    volatile uint64_t  jobs;                /* finished */
+    volatile uint64_t  failures;
+    char               job[FN_UUID_LEN + 1];    /* the one job being run alone; "" = a batch, or many */
+} fn_entry_t;
+
+typedef struct {
+    char               inst[FN_INSTANCE_MAX];
+    volatile uint32_t  epoch;               /* fencing number of the leader's lease while this instance leads, 0 = follower */
+    fn_entry_t         child[FN_CHILDREN_MAX];
+} fn_scoreboard_t;
+
+typedef struct {
+    fn_role_e             role;
+    unsigned              index;            /* in the scoreboard */
+    unsigned              number;           /* among its role, for people: "sql 2" */
+    const char           *lane;             /* "sql", "auth", "net" */
+    const fn_settings_t  *settings;
+    fn_scoreboard_t      *board;
+    fn_entry_t           *entry;            /* its own */
+    int                   wake_fd;          /* manager: readable when an entry died; else -1 */
+} fn_child_t;
+
+/*
+ * Set by signals in a child: 0 go on; 1 stop taking, finish what is in hand, return; 2 time is up: hand back what is
+ * in hand (fn_giveback) and return.
+ */
+extern volatile sig_atomic_t  fn_quit;
+extern volatile sig_atomic_t  fn_reopen;    /* SIGUSR1: the log is to be reopened; call fn_child_tick() now and then */
+
+void fn_child_tick(const fn_child_t *child);        /* reopens the log when asked, ends the child when its master has gone */
+
+/* The bodies of the children. They return the process's exit status: 0 = asked to stop, or recycled. */
+int fn_manager_run(fn_child_t *child);
+int fn_executor_run(fn_child_t *child);
+int fn_net_run(fn_child_t *child);
+
+static inline unsigned
+fn_child_slot(const fn_child_t *child, unsigned k)
+{
+    return child->index * FN_CHILD_SLOTS + k;
+}
+
+#endif
