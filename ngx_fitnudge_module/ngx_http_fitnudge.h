@@ -68,6 +68,9 @@ ngx_http_fitnudge_ctx_t *ngx_http_fitnudge_ctx(ngx_http_request_t *r);          
 ngx_int_t ngx_http_fitnudge_error(ngx_http_request_t *r, ngx_uint_t status, const char *field,
     const char *constraint, const char *message);
 
+/* The headers that belong to an error status: WWW-Authenticate, Allow, Retry-After; unless they are there already. */
+ngx_int_t ngx_http_fitnudge_error_headers(ngx_http_request_t *r, ngx_uint_t status);
+
 /*
  * For phases before content: notes why, and returns `status`, with which the phase handler returns; the error filter renders it.
  * The texts must be static.
@@ -100,6 +103,9 @@ void ngx_http_fitnudge_park(ngx_http_request_t *r, ngx_uint_t take);
 
 /* The request's place in the route table, made once for each URI it has. NULL: no memory. */
 const fn_route_match_t *ngx_http_fitnudge_route_of(ngx_http_request_t *r);
+
+/* Adds the Allow header of the matched path. */
+ngx_int_t ngx_http_fitnudge_allow(ngx_http_request_t *r);
 
 /* NGX_OK when X-CSRF-Token equals its cookie and carries our signature, else NGX_DECLINED. */
 ngx_int_t ngx_http_fitnudge_csrf_check(ngx_http_request_t *r);

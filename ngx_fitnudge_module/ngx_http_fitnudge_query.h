@@ -1,0 +1,18 @@
+/* What other modules may ask of the database in the way routes do. */
+#ifndef NGX_HTTP_FITNUDGE_QUERY_H
+#define NGX_HTTP_FITNUDGE_QUERY_H
+
+#include "ngx_http_fitnudge.h"
+
+/* Registers SELECT api.<function>(user, params...) at configuration time. Its number, or NGX_ERROR. */
+ngx_int_t ngx_http_fitnudge_query_statement(ngx_conf_t *cf, const char *function, const fn_field_t *params);
+
+/*
+ * Takes over what the op of such a statement was completed with.
+ *   NGX_OK and body set: the JSON, alive as long as r->pool
+ *   NGX_DECLINED: SQL NULL
+ *   else (body null): an error was sent, finalize with the value
+ */
+ngx_int_t ngx_http_fitnudge_query_result(ngx_http_request_t *r, ngx_int_t rc, void *reply, ngx_str_t *body);
+
+#endif
