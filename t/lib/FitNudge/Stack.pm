@@ -30,7 +30,7 @@ our $PORT_TRIES = 20;
 
 
 # Options: dir (made when missing), port (0: a free one), address, workers, asan, durable, source
-# (template: a copied cluster; initdb: in place), log_level, access_log, http, server, pool (text for
+# (template: a copied cluster; initdb: in place), database_only (no programs are needed), log_level, access_log, http, server, pool (text for
 # those blocks), secrets (files are made in <dir>/secrets), database_url, redis_url, openai_base_url, env.
 sub new {
     my ($class, %opt) = @_;
@@ -122,7 +122,7 @@ sub prepare {
     _private_dir($_, $uid, $gid) for $sock, map { "$dir/$_" } qw(redis secrets);
 
     # a copy, so that a build does not change a running system, and the service account can reach it
-    for my $file (qw(ngx_fitnudge_module.so fitnudge-worker fitnudgectl)) {
+    for my $file ($self->{database_only} ? () : qw(ngx_fitnudge_module.so fitnudge-worker fitnudgectl)) {
         -e "$self->{build}/$file" or die "$self->{build}/$file is missing: run build.sh build first\n";
         _run("cp", "-f", "--remove-destination", "$self->{build}/$file", "$dir/bin/$file");
     }
@@ -344,7 +344,7 @@ sub template {
 
     remove_tree(glob("$home/$<-*"));
 
-    my $maker = FitNudge::Stack->new(dir => _temp_dir(), durable => 0, build => $self->{build}, database => $self->{database});
+    my $maker = FitNudge::Stack->new(dir => _temp_dir(), durable => 0, database_only => 1, database => $self->{database});
     my $ok = eval {
         $maker->start_postgres;
         $maker->deploy;

@@ -122,13 +122,15 @@ sub mint_jwt ($self, %claims) {
         session_id => uuid(), jti => uuid(), iat => int(time), exp => int(time) + 900, %claims,
     );
     my $header = delete $all{_header} // { alg => 'HS256', typ => 'JWT' };
-    my $key = delete $all{_key} // FitNudge::Stack::_read($self->secret_file('jwt_secret')) =~ s/\n\z//r;
+    my $key = delete $all{_key} // $self->jwt_secret;
     delete @all{grep { !defined $all{$_} } keys %all};
 
     my $json = JSON::PP->new->canonical->utf8;
     my $text = join '.', map { base64url($json->encode($_)) } $header, \%all;
     return "$text." . base64url(hmac_sha256($text, $key));
 }
+
+sub jwt_secret ($self) { FitNudge::Stack::_read($self->secret_file('jwt_secret')) =~ s/\n\z//r }
 
 sub base64url ($bytes) {
     require MIME::Base64;
@@ -156,19 +158,20 @@ sub wait_for ($self, $code, $seconds = 10) {
 
 # --- behind the scenes --------------------------------------------------------------------------
 
-# Rows (array references) of a query as superuser; in scalar context the first column of the first row.
+# First column of the first row of a statement as superuser; nothing (undef) without a row.
 sub sql ($self, $query, @bind) {
-    my $rows;
-    for my $try (1, 2) {
-        $self->{dbh} = undef if $self->{dbh} && !$self->{dbh}->ping;
-        $self->{dbh} //= DBI->connect("dbi:Pg:dbname=$self->{database};host=$self->{sock};user=postgres", undef, undef,
-                                      { RaiseError => 1, PrintError => 0, AutoCommit => 1, pg_enable_utf8 => 1, AutoInactiveDestroy => 1 });
-        my $sth = $self->{dbh}->prepare($query);
-        $sth->execute(@bind);
-        $rows = $sth->{NUM_OF_FIELDS} ? $sth->fetchall_arrayref : [];
-        last;
-    }
-    return wantarray ? @$rows : @$rows ? $rows->[0][0] : undef;
+    my ($row) = $self->rows($query, @bind);
+    return $row ? $row->[0] : undef;
+}
+
+# All rows, array references.
+sub rows ($self, $query, @bind) {
+    $self->{dbh} = undef if $self->{dbh} && !$self->{dbh}->ping;
+    $self->{dbh} //= DBI->connect("dbi:Pg:dbname=$self->{database};host=$self->{sock};user=postgres", undef, undef,
+                                  { RaiseError => 1, PrintError => 0, AutoCommit => 1, pg_enable_utf8 => 1, AutoInactiveDestroy => 1 });
+    my $sth = $self->{dbh}->prepare($query);
+    $sth->execute(@bind);
+    return $sth->{NUM_OF_FIELDS} ? @{$sth->fetchall_arrayref} : ();
 }
 
 # Lines of redis-cli's answer; the first one in scalar context.
