@@ -34,8 +34,8 @@ usage() {
 ./build.sh bench [name]             measures: reads, checkins, generate, ceilings or all
 ./build.sh clean                    stops, and removes build/ and .run/ with its data
 
-Environment of run: FITNUDGE_PORT (8080), FITNUDGE_ADDRESS (127.0.0.1), DATABASE_URL, REDIS_URL, JWT_SECRET_KEY,
-CSRF_SECRET_KEY, OPENAI_API_KEY, OPENAI_BASE_URL.  Of bench: BENCH_SECONDS (10).
+Environment of run: FITNUDGE_PORT (8080), FITNUDGE_ADDRESS (127.0.0.1), FITNUDGE_RUN (.run), DATABASE_URL, REDIS_URL,
+JWT_SECRET_KEY, CSRF_SECRET_KEY, OPENAI_API_KEY, OPENAI_BASE_URL.  Of bench: BENCH_SECONDS (10).
 END
 }
 
@@ -182,9 +182,9 @@ cmd_build() {
 
 # The run directory.  As root the services run as www-data, who must be able to get there.
 run_dir() {
-    local dir=$root/.run far
+    local dir=${FITNUDGE_RUN:-$root/.run} far
 
-    if [[ $EUID -eq 0 && ! -L $dir ]] && ! setpriv --reuid=www-data --regid=www-data --clear-groups test -x "$root" 2>/dev/null; then
+    if [[ -z ${FITNUDGE_RUN:-} && $EUID -eq 0 && ! -L $dir ]] && ! setpriv --reuid=www-data --regid=www-data --clear-groups test -x "$root" 2>/dev/null; then
         far=/var/tmp/fitnudge-$(printf '%s' "$root" | sha256sum | cut -c1-12)
         if [[ -e $far && ( -L $far || ! -O $far ) ]]; then
             die "$far exists and is not ours: remove it"
@@ -215,7 +215,7 @@ cmd_run() {
 }
 
 cmd_stop() {
-    [[ -d $root/.run ]] || { printf 'FitNudge is not running.\n'; return; }
+    [[ -d ${FITNUDGE_RUN:-$root/.run} ]] || { printf 'FitNudge is not running.\n'; return; }
     "$root/t/lib/supervise" stop "$(run_dir)"
 }
 
