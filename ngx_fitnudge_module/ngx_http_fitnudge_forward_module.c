@@ -637,7 +637,10 @@ ngx_http_fitnudge_forward_create_main_conf(ngx_conf_t *cf)
 }
 
 
-/* A body that is allowed must never touch the disk, which would block the process. */
+/*
+ * A body must never touch the disk, which would block the process: what is allowed fits
+ * the buffer, and what is larger is refused as it arrives.  Locations with a handler of their own keep what they have.
+ */
 
 static char *
 ngx_http_fitnudge_forward_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
@@ -648,8 +651,16 @@ ngx_http_fitnudge_forward_merge_loc_conf(ngx_conf_t *cf, void *parent, void *chi
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
     flcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_fitnudge_base_module);
 
-    if (flcf->enable == 1 && clcf->client_body_buffer_size < BODY_BUFFER) {
+    if (flcf->enable != 1 || clcf->handler != NULL) {
+        return NGX_CONF_OK;
+    }
+
+    if (clcf->client_body_buffer_size < BODY_BUFFER) {
         clcf->client_body_buffer_size = BODY_BUFFER;
+    }
+
+    if (clcf->client_max_body_size == 0 || clcf->client_max_body_size > FN_BODY_MAX) {
+        clcf->client_max_body_size = FN_BODY_MAX;
     }
 
     return NGX_CONF_OK;

@@ -33,6 +33,14 @@ ngx_http_fitnudge_forward_headers(ngx_http_fitnudge_forward_t *fw, ngx_int_t *rc
     ngx_table_elt_t     *h;
     ngx_http_request_t  *r = fw->request;
 
+    h = ngx_http_fitnudge_find_header(r, "content-encoding");
+
+    if (h != NULL && (h->value.len != 8 || ngx_strncasecmp(h->value.data, (u_char *) "identity", 8) != 0)) {
+        *rc = ngx_http_fitnudge_error(r, NGX_HTTP_UNSUPPORTED_MEDIA_TYPE, "Content-Encoding", "enum",
+                                      "The body must not be compressed.");
+        return NGX_DECLINED;
+    }
+
     if (r->headers_in.content_length_n > 0 && fw->route->body != NULL
         && !ngx_http_fitnudge_forward_is_json(r))
     {
