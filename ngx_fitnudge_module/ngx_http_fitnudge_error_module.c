@@ -169,7 +169,7 @@ ngx_http_fitnudge_error_render(ngx_http_request_t *r, ngx_http_fitnudge_ctx_t *c
 
     e = ngx_http_fitnudge_error_find(status);
 
-    if (message == NULL || !ngx_http_fitnudge_error_text_valid(message)) {
+    if (message == NULL || *message == '\0' || !ngx_http_fitnudge_error_text_valid(message)) {
         message = e->message;
     }
 

@@ -312,7 +312,9 @@ ngx_http_fitnudge_forward_read(ngx_http_request_t *r, ngx_str_t *text)
     text->len = size;
 
     for ( /* void */ ; cl != NULL; cl = cl->next) {
-        p = ngx_cpymem(p, cl->buf->pos, ngx_buf_size(cl->buf));
+        if (ngx_buf_size(cl->buf) > 0) {
+            p = ngx_cpymem(p, cl->buf->pos, ngx_buf_size(cl->buf));
+        }
     }
 
     return NGX_OK;
