@@ -34,8 +34,6 @@ static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
 static ngx_http_output_body_filter_pt    ngx_http_next_body_filter;
 
 
-/* sorted by nothing: errors are rare, the table is short */
-
 static const ngx_http_fitnudge_error_t  ngx_http_fitnudge_errors[] = {
     { 400, "VALIDATION_ERROR", "The request is not valid." },
     { 401, "AUTHENTICATION_ERROR", "Sign in to do this." },
@@ -52,9 +50,11 @@ static const ngx_http_fitnudge_error_t  ngx_http_fitnudge_errors[] = {
     { 429, "RATE_LIMIT_ERROR", "Too many requests; try again later." },
     { 431, "VALIDATION_ERROR", "The headers are too large." },
     { 500, "INTERNAL_ERROR", "Something went wrong on our side." },
+    { 501, "VALIDATION_ERROR", "The request asks for something that is not supported." },
     { 502, "SERVICE_UNAVAILABLE", "The service cannot answer now; try again soon." },
     { 503, "SERVICE_UNAVAILABLE", "The service cannot answer now; try again soon." },
     { 504, "SERVICE_UNAVAILABLE", "The service cannot answer now; try again soon." },
+    { 505, "VALIDATION_ERROR", "The version of HTTP is not supported." },
     { 0, NULL, NULL }
 };
 
