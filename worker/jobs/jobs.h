@@ -1,0 +1,27 @@
+/* The step functions of each job, joined to the job table in steps.c. */
+#ifndef FN_JOBS_STEPS_H
+#define FN_JOBS_STEPS_H
+
+#include "../steps.h"
+
+/* auth.c */
+fn_step_e fn_auth_signup_local(const fn_job_env_t *env, const char *prepared, size_t prepared_len,
+                               const fn_settings_t *s, fn_cache_t *cache, fn_buf_t *ctx);
+fn_step_e fn_auth_login_local(const fn_job_env_t *env, const char *prepared, size_t prepared_len,
+                              const fn_settings_t *s, fn_cache_t *cache, fn_buf_t *ctx);
+fn_step_e fn_auth_refresh_local(const fn_job_env_t *env, const char *prepared, size_t prepared_len,
+                                const fn_settings_t *s, fn_cache_t *cache, fn_buf_t *ctx);
+int       fn_auth_render(const fn_job_env_t *env, unsigned status, const char *body, size_t body_len,
+                         const fn_settings_t *s, fn_cache_t *cache, const char *commit_ctx, size_t commit_ctx_len,
+                         fn_buf_t *out_body, fn_buf_t *out_headers);
+
+/* motivation.c */
+fn_step_e fn_motivation_local(const fn_job_env_t *env, const char *prepared, size_t prepared_len,
+                              const fn_settings_t *s, fn_cache_t *cache, fn_buf_t *ctx);
+int       fn_motivation_joined(const char *ctx, size_t ctx_len, const char *result, size_t result_len,
+                               const fn_settings_t *s, fn_buf_t *commit_ctx);
+int       fn_motivation_render(const fn_job_env_t *env, unsigned status, const char *body, size_t body_len,
+                               const fn_settings_t *s, fn_cache_t *cache, const char *commit_ctx, size_t commit_ctx_len,
+                               fn_buf_t *out_body, fn_buf_t *out_headers);
+
+#endif
