@@ -135,7 +135,10 @@ build_module() {
     local out=$1 objs=$1/nginx key
     shift
 
-    key=$(dpkg-query -W -f='${Version}' nginx-dev; sha256sum < "$root/config"; printf '%s ' "$@"; sha256sum < "$root/build.sh")
+    # what configure looks at: nginx, our file and the sources that it lists
+    key=$(dpkg-query -W -f='${Version}' nginx-dev
+          cat -- "$root/config"
+          printf '%s\n' "$root"/ngx_fitnudge_module/*.[ch] "$root"/worker/libfitnudge/*.[ch] "$@")
     if [[ ! -e $objs/Makefile || $(cat "$objs/key" 2>/dev/null) != "$key" ]]; then
         rm -rf -- "$objs"
         step "configuring the module" configure_module "$objs" "$@"
