@@ -51,6 +51,7 @@ typedef struct {
     ngx_str_t           traceparent;        /* valid one as sent by the client, or empty */
     ngx_str_t           match_uri;          /* what `match` was made from: a redirect makes it stale */
     ngx_uint_t          match_method;
+    ngx_uint_t          err_status;
     const char         *err_field;          /* of an error that the filter is to render; static texts or NULL */
     const char         *err_constraint;
     const char         *err_message;

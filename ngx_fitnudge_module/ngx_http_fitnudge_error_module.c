@@ -129,6 +129,7 @@ ngx_http_fitnudge_reject(ngx_http_request_t *r, ngx_uint_t status, const char *f
     ctx = ngx_http_fitnudge_ctx(r);
 
     if (ctx != NULL) {
+        ctx->err_status = status;
         ctx->err_field = field;
         ctx->err_constraint = constraint;
         ctx->err_message = message;
@@ -362,6 +363,13 @@ ngx_http_fitnudge_error_replace(ngx_http_request_t *r, ngx_http_fitnudge_ctx_t *
     ngx_uint_t  status;
 
     status = r->headers_out.status;
+
+    if (ctx->err_status != status) {
+        /* what was noted did not become the answer */
+        ctx->err_field = NULL;
+        ctx->err_constraint = NULL;
+        ctx->err_message = NULL;
+    }
 
     if (ngx_http_fitnudge_error_render(r, ctx, status, ctx->err_field, ctx->err_constraint,
                                        ctx->err_message, &ctx->error_body)
