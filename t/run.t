@@ -11,8 +11,8 @@ use Time::HiRes qw(sleep time);
 
 my $build_sh = "$FindBin::Bin/../build.sh";
 my $port = FitNudge::Stack::free_port();
-my $dir = FitNudge::Stack::_temp_dir();
-my $other = FitNudge::Stack::_temp_dir();
+my $dir = FitNudge::Stack::temp_dir();
+my $other = FitNudge::Stack::temp_dir();
 my $outside;
 my $http = HTTP::Tiny->new(timeout => 10);
 
@@ -41,14 +41,14 @@ sub post { my ($path, $body) = @_; $http->post("http://127.0.0.1:$port/api/v1$pa
 # pids of everything the supervisor started, and itself
 sub started {
     my $run = shift // $dir;
-    my @pids = map { (split ' ')[1] } split /\n/, eval { FitNudge::Stack::_read("$run/status") } // '';
-    my ($supervisor) = (eval { FitNudge::Stack::_read("$run/supervisor.pid") } // '') =~ /^(\d+)/;
+    my @pids = map { (split ' ')[1] } split /\n/, eval { FitNudge::Stack::slurp("$run/status") } // '';
+    my ($supervisor) = (eval { FitNudge::Stack::slurp("$run/supervisor.pid") } // '') =~ /^(\d+)/;
     return grep { defined } $supervisor, @pids;
 }
 
 # alive, or one of their children is
-sub alive { grep { my $s = eval { FitNudge::Stack::_read("/proc/$_/stat") }; defined $s && $s !~ /\) Z / } @_ }
-sub with_children { map { ($_, split ' ', eval { FitNudge::Stack::_read("/proc/$_/task/$_/children") } // '') } @_ }
+sub alive { grep { my $s = eval { FitNudge::Stack::slurp("/proc/$_/stat") }; defined $s && $s !~ /\) Z / } @_ }
+sub with_children { map { ($_, split ' ', eval { FitNudge::Stack::slurp("/proc/$_/task/$_/children") } // '') } @_ }
 
 sub nothing_left {
     my ($name, @pids) = @_;
@@ -107,12 +107,12 @@ subtest 'a part dies' => sub {
     is(post('/auth/login', { email => $email, password => 'correct horse' })->{status}, 200, 'with its data');
 
     my @pids = with_children(started());
-    my ($redis) = FitNudge::Stack::_read("$dir/status") =~ /^redis (\d+)/m;
+    my ($redis) = FitNudge::Stack::slurp("$dir/status") =~ /^redis (\d+)/m;
     kill 'KILL', $redis;
     my $end = time + 60;
     sleep 0.1 while alive(@pids) && time < $end;
     nothing_left('crash', @pids);
-    like(FitNudge::Stack::_read("$dir/log/supervisor.log"), qr/redis has ended \(signal 9\)/, 'it is reported');
+    like(FitNudge::Stack::slurp("$dir/log/supervisor.log"), qr/redis has ended \(signal 9\)/, 'it is reported');
 };
 
 subtest 'the supervisor is killed' => sub {
@@ -141,7 +141,7 @@ subtest 'foreground' => sub {
 };
 
 subtest 'services of others' => sub {
-    $outside = FitNudge::Stack->new(dir => FitNudge::Stack::_temp_dir(), durable => 0, database_only => 1);
+    $outside = FitNudge::Stack->new(dir => FitNudge::Stack::temp_dir(), durable => 0, database_only => 1);
     $outside->start_postgres->start_redis;
     $outside->psql('-d', 'postgres', '-c', 'CREATE DATABASE elsewhere');
     local %ENV = (%ENV, FITNUDGE_RUN => $other, DATABASE_URL => "postgres://postgres\@/elsewhere?host=$outside->{sock}", REDIS_URL => 'unix:' . $outside->redis_socket);

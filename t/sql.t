@@ -6,7 +6,7 @@ use lib "$FindBin::Bin/lib";
 use FitNudge::Stack;
 use Test::More;
 
-my $dir = FitNudge::Stack::_temp_dir();
+my $dir = FitNudge::Stack::temp_dir();
 my $s = FitNudge::Stack->new(dir => $dir, durable => 0, database_only => 1);
 END { if ($s && $s->{owner} == $$) { my $status = $?; $s->stop; $s->remove; $? = $status } }
 $SIG{$_} = sub { exit 1 } for qw(INT TERM HUP);

@@ -2,31 +2,29 @@
 # the pool and nginx, all as children of this process.  `build.sh run`, the tests and the benchmarks
 # start the same thing from here.
 #
-# Every child is in a process group of its own and is told by the kernel when this process dies, so that
-# nothing outlives it.  As root everything but nginx's master runs as www-data.
+# As root everything but nginx's master runs as www-data.
 package FitNudge::Stack;
 
 use strict;
 use warnings;
 
 use Cwd qw(abs_path);
-use Digest::SHA qw(sha1_hex sha256_hex);
-use Errno qw(ENOENT);
+use Digest::SHA qw(sha1_hex);
 use Fcntl qw(:flock :mode);
 use File::Basename qw(dirname);
 use File::Find ();
 use File::Path qw(make_path remove_tree);
 use HTTP::Tiny;
-use IO::Socket::INET;
-use POSIX qw(:sys_wait_h);
 use Time::HiRes qw(sleep time);
+
+use parent 'FitNudge::Processes';
+use FitNudge::Util qw(start_time free_port temp_dir slurp spew run run_quiet);
 
 my $PG = '/usr/lib/postgresql/15/bin';
 my $ROOT = abs_path(dirname(__FILE__) . '/../../..');
-my $SERVICE_USER = 'www-data';
+my $SERVICE_USER = $FitNudge::Processes::SERVICE_USER;
 
-our $SOCKET_PATH_MAX = 107;
-our $PORT_TRIES = 20;
+my $SOCKET_PATH_MAX = 107;
 
 
 # Options: dir (made when missing), port (0: a free one), address, workers, asan, durable, source
@@ -124,7 +122,7 @@ sub prepare {
     # a copy, so that a build does not change a running system, and the service account can reach it
     for my $file ($self->{database_only} ? () : qw(ngx_fitnudge_module.so fitnudge-worker fitnudgectl)) {
         -e "$self->{build}/$file" or die "$self->{build}/$file is missing: run build.sh build first\n";
-        _run("cp", "-f", "--remove-destination", "$self->{build}/$file", "$dir/bin/$file");
+        run("cp", "-f", "--remove-destination", "$self->{build}/$file", "$dir/bin/$file");
     }
 
     $self->{database_url} and $self->_parse_database_url;
@@ -145,8 +143,6 @@ sub _account {
     my @pw = getpwnam($SERVICE_USER) or die "there is no user $SERVICE_USER\n";
     return @pw[2, 3];
 }
-
-sub _as_service { $< == 0 ? ('setpriv', "--reuid=$SERVICE_USER", "--regid=$SERVICE_USER", '--init-groups') : () }
 
 
 # A directory for uid alone.  In a shared /tmp the name may have been taken by somebody else.
@@ -172,7 +168,7 @@ sub secret_file {
     if (!-s $path) {
         open my $random, '<:raw', '/dev/urandom' or die "cannot open /dev/urandom: $!\n";
         read($random, my $bytes, 32) == 32 or die "cannot read /dev/urandom\n";
-        _write($path, unpack('H*', $bytes) . "\n", 0600);
+        spew($path, unpack('H*', $bytes) . "\n", 0600);
         chown $self->_account, $path;
     }
 
@@ -207,7 +203,7 @@ sub start_postgres {
     if (!-e "$data/PG_VERSION") {
         if ($self->{source} eq 'template') {
             my $template = $self->template;
-            _run('cp', '-a', '--reflink=auto', "$template/pgdata", $data);
+            run('cp', '-a', '--reflink=auto', "$template/pgdata", $data);
         } else {
             $self->_initdb($data);
         }
@@ -245,7 +241,7 @@ sub _initdb {
     my ($self, $data) = @_;
 
     _private_dir($data, $self->_account);
-    _run_quiet("$self->{dir}/log/initdb.log", $self->_as_service, "$PG/initdb", '-D', $data, '-U', 'postgres',
+    run_quiet("$self->{dir}/log/initdb.log", $< == 0 ? ('setpriv', FitNudge::Processes::as_service(), '--') : (), "$PG/initdb", '-D', $data, '-U', 'postgres',
                '-A', 'trust', '-E', 'UTF8', '--locale=C.UTF-8', $self->{durable} ? () : '-N');
 }
 
@@ -271,7 +267,7 @@ sub psql {
     my ($self, @args) = @_;
 
     local %ENV = (%ENV, $self->pg_env);
-    _run_quiet("$self->{dir}/log/psql.log", "$PG/psql", '-X', '-q', '-v', 'ON_ERROR_STOP=1', @args);
+    run_quiet("$self->{dir}/log/psql.log", "$PG/psql", '-X', '-q', '-v', 'ON_ERROR_STOP=1', @args);
 }
 
 
@@ -282,7 +278,7 @@ sub sqitch {
     local %ENV = (%ENV, $self->pg_env,
         SQITCH_FULLNAME => $ENV{SQITCH_FULLNAME} // 'FitNudge', SQITCH_EMAIL => $ENV{SQITCH_EMAIL} // 'ops@fitnudge.example',
         SQITCH_USER_CONFIG => '/dev/null', SQITCH_SYSTEM_CONFIG => '/dev/null', TZ => 'UTC');
-    _run_quiet("$self->{dir}/log/sqitch.log", 'sqitch', '--chdir', "$self->{root}/sql", @args);
+    run_quiet("$self->{dir}/log/sqitch.log", 'sqitch', '--chdir', "$self->{root}/sql", @args);
 }
 
 # The environment says where the database is and who we are.
@@ -302,7 +298,7 @@ sub deploy {
 
     if ($self->{database_url}) {
         for my $role (qw(edge pool)) {
-            my $password = _read($self->secret_file("${role}_password")) =~ s/\s+\z//r;
+            my $password = slurp($self->secret_file("${role}_password")) =~ s/\s+\z//r;
             $self->psql('-c', "ALTER ROLE fitnudge_$role PASSWORD '$password'");
         }
     }
@@ -344,7 +340,7 @@ sub template {
 
     remove_tree(glob("$home/$<-*"));
 
-    my $maker = FitNudge::Stack->new(dir => _temp_dir(), durable => 0, database_only => 1, database => $self->{database});
+    my $maker = FitNudge::Stack->new(dir => temp_dir(), durable => 0, database_only => 1, database => $self->{database});
     my $ok = eval {
         $maker->start_postgres;
         $maker->deploy;
@@ -355,7 +351,7 @@ sub template {
 
     if ($ok) {
         make_path("$template.new");
-        _run('cp', '-a', "$maker->{dir}/pgdata", "$template.new/pgdata");
+        run('cp', '-a', "$maker->{dir}/pgdata", "$template.new/pgdata");
         rename "$template.new", $template or die "cannot rename $template.new: $!\n";
     }
     $maker->remove;
@@ -374,7 +370,7 @@ sub start_redis {
 
     $self->prepare;
     my $conf = "$self->{dir}/redis/redis.conf";
-    _write($conf, <<"END", 0644);
+    spew($conf, <<"END", 0644);
 port 0
 unixsocket "@{[$self->redis_socket]}"
 unixsocketperm 700
@@ -460,25 +456,25 @@ sub write_conf {
         return ($self->{use_env} && ($ENV{$env} // '') ne '') ? "env:$env" : '"file:' . $self->secret_file($name) . '"';
     };
 
-    my (@shared, @pool, @password);
-    for my $role (qw(edge pool)) {
-        $password[@password] = $self->{database_url} ? 'postgres_password "file:' . $self->secret_file("${role}_password") . '";' : undef;
-    }
+    my $password = sub {
+        my $role = shift;
+        return $self->{database_url} ? 'postgres_password "file:' . $self->secret_file("${role}_password") . '";' : undef;
+    };
 
-    @shared = (
+    my @shared = (
         "fitnudge_redis $self->{redis}{address};",
         $self->{redis}{password} ? "fitnudge_redis_password \"file:$self->{redis}{password}\";" : undef,
         'fitnudge_postgres "' . $self->conninfo('fitnudge_edge') . '"' . ($self->{postgres_options} // '') . ';',
-        $password[0] ? "fitnudge_$password[0]" : undef,
+        $self->{database_url} ? 'fitnudge_' . $password->('edge') : undef,
         'fitnudge_jwt_secret ' . $secret->(JWT_SECRET_KEY => 'jwt_secret') . ';',
         'fitnudge_csrf_secret ' . $secret->(CSRF_SECRET_KEY => 'csrf_secret') . ';',
         $self->{shared},
     );
 
     my $openai = $self->{openai_base_url} // ($self->{use_env} ? $ENV{OPENAI_BASE_URL} : undef);
-    @pool = (
+    my @pool = (
         'postgres "' . $self->conninfo('fitnudge_pool') . '";',
-        $password[1],
+        $password->('pool'),
         'log stderr;',
         "pid \"$self->{sock}/pool.pid\";",
         $self->{openai_api_key_file} ? "openai_api_key \"file:$self->{openai_api_key_file}\";"
@@ -501,9 +497,9 @@ sub write_conf {
         SERVER     => $indent->(8, $self->{server}),
     );
 
-    my $text = _read("$self->{root}/conf/run.conf.in");
+    my $text = slurp("$self->{root}/conf/run.conf.in");
     $text =~ s/@([A-Z_]+)@/$value{$1} \/\/ die "unknown placeholder \@$1\@\n"/ge;
-    _write("$dir/nginx.conf", $text, 0644);
+    spew("$dir/nginx.conf", $text, 0644);
 
     return $self;
 }
@@ -533,7 +529,7 @@ sub _parse_database_url {
     $self->{database} = $name;
     $self->{db} = {
         user => $decode->($user) || 'postgres', password => $decode->($password), port => $port || 5432,
-        host => $decode->($host) =~ s/^\[|\]$//gr || $query{host} || '127.0.0.1', sslmode => $query{sslmode},
+        host => $decode->($host) =~ s/^\[|\]$//gr || $query{host} || 'localhost', sslmode => $query{sslmode},
     };
     if ($self->{db}{host} !~ m{^/}) {
         $self->{db}{hostaddr} = _resolve($self->{db}{host});
@@ -555,7 +551,7 @@ sub _parse_redis_url {
     $self->{redis} = { address => _resolve($host) . ':' . ($port || 6379) };
     if (defined $password && $password ne '') {
         $self->{redis}{password} = "$self->{dir}/secrets/redis_password";
-        _write($self->{redis}{password}, "$password\n", 0600);
+        spew($self->{redis}{password}, "$password\n", 0600);
         chown $self->_account, $self->{redis}{password};
     }
 }
@@ -592,129 +588,6 @@ sub wait_ready {
 }
 
 
-# --- processes ----------------------------------------------------------------------------------
-
-# Starts a child: log (name in <dir>/log), death (signal it gets when we die), service (drop root), env.
-sub spawn {
-    my ($self, $name, $opt, @cmd) = @_;
-
-    die "$name is already running\n" if $self->{procs}{$name} && $self->alive($name);
-
-    my $log = "$self->{dir}/log/$opt->{log}";
-    my %env = (%{$self->{env}}, %{$opt->{env} // {}});
-    my @prefix = ('setpriv', "--pdeathsig=$opt->{death}",
-                  $opt->{service} && $< == 0 ? (_as_service())[1 .. 3] : (), '--');
-    push @prefix, 'env', map { "$_=$env{$_}" } sort keys %env if %env;
-
-    open my $out, '>>', $log or die "cannot open $log: $!\n";
-    my $pid = fork // die "cannot fork: $!\n";
-
-    if ($pid == 0) {
-        setpgrp(0, 0);
-        $SIG{$_} = 'DEFAULT' for qw(INT TERM HUP QUIT PIPE CHLD);
-        open STDIN, '<', '/dev/null';
-        open STDOUT, '>&', $out;
-        open STDERR, '>&', $out;
-        chdir $self->{dir};
-        delete @ENV{grep { /^(?:PG|LC_|LANG$)/ } keys %ENV};
-        $ENV{LC_ALL} = 'C.UTF-8';
-        { no warnings 'exec'; exec { $prefix[0] } @prefix, @cmd; }
-        print STDERR "cannot run $prefix[0]: $!\n";
-        POSIX::_exit(127);
-    }
-
-    $self->{procs}{$name} = { pid => $pid, started => start_time($pid), log => $opt->{log}, name => $name };
-    $self->{on_change} and $self->{on_change}->($self);
-
-    return $pid;
-}
-
-
-sub pid { my ($self, $name) = @_; $self->{procs}{$name} ? $self->{procs}{$name}{pid} : undef }
-
-sub alive { my ($self, $name) = @_; $self->{procs}{$name} && !$self->_reap($name) }
-
-# How the child ended, or nothing while it runs.
-sub _reap {
-    my ($self, $name) = @_;
-
-    my $p = $self->{procs}{$name} or return 'never started';
-    return $p->{ended} if $p->{ended};
-
-    my $got = waitpid $p->{pid}, WNOHANG;
-    return if $got == 0;
-    return $p->{ended} = $got < 0 ? 'gone' : ($? & 127) ? 'signal ' . ($? & 127) : 'exit code ' . ($? >> 8);
-}
-
-sub stop_process {
-    my ($self, $name, $signal, $seconds) = @_;
-
-    my $p = $self->{procs}{$name} or return $self;
-    return $self if $self->{owner} != $$;
-
-    if (!$self->_reap($name)) {
-        kill $signal, $p->{pid};
-        my $end = time + ($seconds // 10);
-        sleep 0.02 while !$self->_reap($name) && time < $end;
-
-        if (!$self->_reap($name)) {
-            $self->{stuck}{$name} = 1;
-            warn "$name does not stop after $signal: killing it\n";
-            kill 'KILL', -$p->{pid};
-            kill 'KILL', $p->{pid};
-            sleep 0.02 while !$self->_reap($name);
-        }
-    }
-    delete $self->{procs}{$name};
-    $self->{on_change} and $self->{on_change}->($self);
-
-    return $self;
-}
-
-
-# Watches until a child ends (its name and how) or $stop->() is true (nothing).
-sub watch {
-    my ($self, $stop) = @_;
-
-    while (!$stop->()) {
-        for my $name (sort keys %{$self->{procs}}) {
-            my $how = $self->_reap($name);
-            return ($name, $how) if $how;
-        }
-        sleep 0.2;
-    }
-    return;
-}
-
-sub _await {
-    my ($self, $name, $seconds, $ok, $log) = @_;
-
-    my $end = time + $seconds;
-    while (time < $end) {
-        return if $ok->();
-        my $how = $self->_reap($name);
-        die "$name has ended ($how)\n" . $self->log_tail($log) if $how;
-        sleep 0.03;
-    }
-    die "$name is not up after $seconds s\n" . $self->log_tail($log);
-}
-
-
-sub log_text {
-    my ($self, $name) = @_;
-
-    my $path = "$self->{dir}/log/$name";
-    return -e $path ? _read($path) : '';
-}
-
-sub log_tail {
-    my ($self, $name, $n) = @_;
-
-    my @lines = split /^/, $self->log_text($name);
-    splice @lines, 0, @lines - ($n // 15) if @lines > ($n // 15);
-    return join '', "--- $self->{dir}/log/$name\n", @lines;
-}
-
 # Removes what must not outlive the processes; data, logs and secrets stay.
 sub tidy {
     my $self = shift;
@@ -732,80 +605,6 @@ sub remove {
     $self->tidy;
     remove_tree($self->{dir});
     return $self;
-}
-
-
-# --- helpers ------------------------------------------------------------------------------------
-
-# Jiffies after boot when the process was started: with the pid, its identity.  Nothing when it is gone.
-sub start_time {
-    my $pid = shift;
-
-    open my $f, '<', "/proc/$pid/stat" or return;
-    my $line = <$f> // return;
-    return (split ' ', $line =~ s/^.*\) //sr)[19];
-}
-
-sub free_port {
-    my $address = shift // '127.0.0.1';
-
-    my $socket = IO::Socket::INET->new(LocalAddr => $address, LocalPort => 0, Listen => 1, Proto => 'tcp')
-        or die "no free port: $!\n";
-    return $socket->sockport;
-}
-
-sub _temp_dir {
-    require File::Temp;
-    my $dir = File::Temp::tempdir('fn-XXXXXX', DIR => '/tmp');
-    chmod 0755, $dir;
-    return $dir;
-}
-
-sub _read {
-    my $path = shift;
-
-    open my $f, '<', $path or die "cannot read $path: $!\n";
-    local $/;
-    return scalar(<$f>) // '';
-}
-
-# Through a new file, so that whoever reads it sees all or nothing.
-sub _write {
-    my ($path, $text, $mode) = @_;
-
-    unlink "$path.new";
-    sysopen my $f, "$path.new", Fcntl::O_WRONLY | Fcntl::O_CREAT | Fcntl::O_EXCL, $mode or die "cannot write $path: $!\n";
-    print $f $text or die "cannot write $path: $!\n";
-    close $f or die "cannot write $path: $!\n";
-    chmod $mode, "$path.new";
-    rename "$path.new", $path or die "cannot rename $path.new: $!\n";
-}
-
-sub _run {
-    my @cmd = @_;
-
-    system({ $cmd[0] } @cmd) == 0 or die "@cmd failed\n";
-}
-
-# Output goes to a file; the end of it into the message when the command fails.
-sub _run_quiet {
-    my ($log, @cmd) = @_;
-
-    my $pid = fork // die "cannot fork: $!\n";
-    if ($pid == 0) {
-        open STDIN, '<', '/dev/null';
-        open STDOUT, '>', $log or POSIX::_exit(126);
-        open STDERR, '>&', \*STDOUT;
-        { no warnings 'exec'; exec { $cmd[0] } @cmd; }
-        print STDERR "cannot run $cmd[0]: $!\n";
-        POSIX::_exit(127);
-    }
-    waitpid $pid, 0;
-    return if $? == 0;
-
-    my @lines = split /^/, _read($log);
-    splice @lines, 0, @lines - 30 if @lines > 30;
-    die join '', "$cmd[0] failed:\n", @lines;
 }
 
 1;

@@ -17,6 +17,7 @@ use parent 'FitNudge::Stack';
 use DBI;
 use Digest::SHA qw(hmac_sha256);
 use HTTP::Tiny;
+use IO::Socket::INET;
 use JSON::PP ();
 use Mojo::UserAgent;
 use Test::Mojo;
@@ -29,7 +30,7 @@ my $serial = 0;
 
 # Options of FitNudge::Stack, and: openai (start the fake), openai_delay (ms), ai_key (0: no key), durable (fsync, off here).
 sub new ($class, %opt) {
-    my $dir = FitNudge::Stack::_temp_dir();
+    my $dir = FitNudge::Stack::temp_dir();
 
     my $self = $class->SUPER::new(
         dir => $dir, source => 'template', durable => 0, asan => $ENV{FITNUDGE_ASAN} ? 1 : 0,
@@ -130,7 +131,7 @@ sub mint_jwt ($self, %claims) {
     return "$text." . base64url(hmac_sha256($text, $key));
 }
 
-sub jwt_secret ($self) { FitNudge::Stack::_read($self->secret_file('jwt_secret')) =~ s/\n\z//r }
+sub jwt_secret ($self) { FitNudge::Stack::slurp($self->secret_file('jwt_secret')) =~ s/\n\z//r }
 
 sub base64url ($bytes) {
     require MIME::Base64;
@@ -193,8 +194,8 @@ sub pids ($self) {
 sub _children ($parent) {
     return if !$parent;
     my @children;
-    for my $pid (split ' ', eval { FitNudge::Stack::_read("/proc/$parent/task/$parent/children") } // '') {
-        my $title = eval { FitNudge::Stack::_read("/proc/$pid/cmdline") } // next;
+    for my $pid (split ' ', eval { FitNudge::Stack::slurp("/proc/$parent/task/$parent/children") } // '') {
+        my $title = eval { FitNudge::Stack::slurp("/proc/$pid/cmdline") } // next;
         push @children, { pid => $pid, title => $title =~ s/\0+/ /gr =~ s/\s+\z//r };
     }
     return @children;
