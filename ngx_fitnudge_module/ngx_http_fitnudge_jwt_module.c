@@ -334,11 +334,7 @@ ngx_http_fitnudge_jwt_init(ngx_conf_t *cf)
         return NGX_OK;
     }
 
-    if (fmcf->settings.jwt_secret == NULL) {
-        ngx_log_error(NGX_LOG_EMERG, cf->log, 0, "\"fitnudge on\" needs \"fitnudge_jwt_secret\"");
-        return NGX_ERROR;
-    }
-
+    /* the base module has seen to it that there is a secret */
     fmcf->jwt.key = fmcf->settings.jwt_secret;
     fmcf->jwt.key_len = ngx_strlen(fmcf->settings.jwt_secret);
     fmcf->jwt.issuer = fmcf->settings.jwt_issuer;
