@@ -13,6 +13,7 @@ package FitNudge::Test::Stack;
 
 use Mojo::Base -strict, -signatures;
 use parent 'FitNudge::Stack';
+use FitNudge::Util qw(free_port slurp temp_dir);
 
 use DBI;
 use Digest::SHA qw(hmac_sha256);
@@ -30,7 +31,7 @@ my $serial = 0;
 
 # Options of FitNudge::Stack, and: openai (start the fake), openai_delay (ms), ai_key (0: no key), durable (fsync, off here).
 sub new ($class, %opt) {
-    my $dir = FitNudge::Stack::temp_dir();
+    my $dir = temp_dir();
 
     my $self = $class->SUPER::new(
         dir => $dir, source => 'template', durable => 0, asan => $ENV{FITNUDGE_ASAN} ? 1 : 0,
@@ -131,7 +132,7 @@ sub mint_jwt ($self, %claims) {
     return "$text." . base64url(hmac_sha256($text, $key));
 }
 
-sub jwt_secret ($self) { FitNudge::Stack::slurp($self->secret_file('jwt_secret')) =~ s/\n\z//r }
+sub jwt_secret ($self) { slurp($self->secret_file('jwt_secret')) =~ s/\n\z//r }
 
 sub base64url ($bytes) {
     require MIME::Base64;
@@ -194,8 +195,8 @@ sub pids ($self) {
 sub _children ($parent) {
     return if !$parent;
     my @children;
-    for my $pid (split ' ', eval { FitNudge::Stack::slurp("/proc/$parent/task/$parent/children") } // '') {
-        my $title = eval { FitNudge::Stack::slurp("/proc/$pid/cmdline") } // next;
+    for my $pid (split ' ', eval { slurp("/proc/$parent/task/$parent/children") } // '') {
+        my $title = eval { slurp("/proc/$pid/cmdline") } // next;
         push @children, { pid => $pid, title => $title =~ s/\0+/ /gr =~ s/\s+\z//r };
     }
     return @children;
@@ -227,13 +228,14 @@ sub assert_clean ($self, $except = undef) {
 # --- the fake OpenAI ----------------------------------------------------------------------------
 
 sub start_openai ($self) {
-    my $port = $self->{openai_port} = FitNudge::Stack::free_port('127.0.0.1');
+    my $port = $self->{openai_port} = free_port('127.0.0.1');
 
     $self->{openai_base_url} //= "http://127.0.0.1:$port/v1";
     if ($self->{ai_key} // 1) {
         $self->{openai_api_key_file} = $self->secret_file('openai_api_key');
     }
-    $self->spawn('openai', { log => 'openai.log', death => 'TERM' },
+    my $key = FitNudge::Stack::_read($self->secret_file('openai_api_key')) =~ s/\n\z//r;
+    $self->spawn('openai', { log => 'openai.log', death => 'TERM', env => { FAKE_OPENAI_KEY => $key } },
                  'perl', "$self->{root}/t/fakes/openai.pl", 'daemon', '-m', 'production', '-l', "http://127.0.0.1:$port");
     $self->_await('openai', 15, sub {
         IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port, Proto => 'tcp', Timeout => 1)
@@ -242,5 +244,21 @@ sub start_openai ($self) {
 }
 
 sub openai_url ($self, $path = '') { "http://127.0.0.1:$self->{openai_port}$path" }
+
+# How the fake answers from now on: ok, slow, 429 (once, unless count is given), quota, 500, hang, cut, garbage, empty, refusal.
+# Options: count, delay_ms, text, retry_after.
+sub openai_mode ($self, $mode, %opt) {
+    $opt{count} //= 1 if $mode eq '429';
+    my $wish = $mode eq 'ok' && !%opt ? {} : { mode => $mode, %opt };
+    $self->ua->post($self->openai_url('/_fake'), json => $wish)->result->code == 200 or die "the fake OpenAI does not know $mode\n";
+    return $self;
+}
+
+# What it was asked, oldest first: { headers, body, status }.
+sub openai_requests ($self) { @{$self->ua->get($self->openai_url('/_fake/requests'))->result->json} }
+
+sub openai_calls ($self) { scalar(my @all = $self->openai_requests) }
+
+sub openai_last ($self) { (($self->openai_requests)[-1] // {})->{body} }
 
 1;
