@@ -234,7 +234,7 @@ sub start_openai ($self) {
     if ($self->{ai_key} // 1) {
         $self->{openai_api_key_file} = $self->secret_file('openai_api_key');
     }
-    my $key = FitNudge::Stack::_read($self->secret_file('openai_api_key')) =~ s/\n\z//r;
+    my $key = slurp($self->secret_file('openai_api_key')) =~ s/\n\z//r;
     $self->spawn('openai', { log => 'openai.log', death => 'TERM', env => { FAKE_OPENAI_KEY => $key } },
                  'perl', "$self->{root}/t/fakes/openai.pl", 'daemon', '-m', 'production', '-l', "http://127.0.0.1:$port");
     $self->_await('openai', 15, sub {
