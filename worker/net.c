@@ -41,6 +41,7 @@ static int net_again(fn_net_t *n, fn_net_exchange_t *x);
 static void net_end(fn_net_t *n, fn_net_exchange_t *x, const char *result, size_t len);
 static void net_send(fn_net_t *n, fn_net_exchange_t *x);
 static void net_giveback(fn_net_t *n);
+static void net_forget(fn_net_t *n, fn_net_exchange_t *x);
 
 
 int
@@ -525,11 +526,7 @@ net_send(fn_net_t *n, fn_net_exchange_t *x)
 
     FN_FAULT("net.after_finish");
 
-    n->old.n = 1;
-    n->old.task[0] = x->task;
-    n->old.memory = x->memory;
-    fn_batch_free(&n->old);
-    x->memory = NULL;
+    net_forget(n, x);
 
     if (x == n->alone) {
         n->alone = NULL;
@@ -542,6 +539,9 @@ net_send(fn_net_t *n, fn_net_exchange_t *x)
 
     if (rc == 0 && take) {
         (void) net_accept(n, x);
+
+    } else if (n->leaving) {
+        fn_giveback(n->delivery, x->slot);  /* two waits can have delivered into one slot */
     }
 }
 
@@ -569,6 +569,19 @@ net_giveback(fn_net_t *n)
         }
 
         fn_giveback(n->delivery, x->slot);
+        net_forget(n, x);
         net_state(n, x, FN_NET_FREE);
     }
+}
+
+
+/* Frees the memory behind the exchange's job. */
+static void
+net_forget(fn_net_t *n, fn_net_exchange_t *x)
+{
+    n->old.n = 1;
+    n->old.task[0] = x->task;
+    n->old.memory = x->memory;
+    fn_batch_free(&n->old);
+    x->memory = NULL;
 }

@@ -25,7 +25,7 @@ static int net_add_header(fn_net_exchange_t *x, const char *line);
 static int net_options(fn_net_exchange_t *x, const char *url);
 static size_t net_on_body(char *p, size_t size, size_t count, void *data);
 static size_t net_on_header(char *p, size_t size, size_t count, void *data);
-static const char * net_header(const char *line, const char *name);
+static const char *net_header(const char *line, const char *name);
 static int net_on_socket(CURL *easy, curl_socket_t fd, int what, void *data, void *known);
 static int net_on_timer(CURLM *multi, long timeout_ms, void *data);
 
