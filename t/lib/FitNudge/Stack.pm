@@ -394,6 +394,19 @@ END
     return $self;
 }
 
+# Lines of redis-cli's answer.
+sub redis_lines {
+    my ($self, @cmd) = @_;
+
+    my $address = $self->{redis}{address};
+    my @where = $address =~ /^unix:(.*)/ ? ('-s', $1) : $address =~ /^(.*):(\d+)$/ ? ('-h', $1, '-p', $2) : die "no Redis at $address\n";
+    local $ENV{REDISCLI_AUTH} = slurp($self->{redis}{password}) =~ s/\n\z//r if $self->{redis}{password};
+    open my $out, '-|', 'redis-cli', @where, '--raw', @cmd or die "cannot run redis-cli: $!\n";
+    chomp(my @lines = <$out>);
+    close $out;
+    return @lines;
+}
+
 sub stop_redis { $_[0]->stop_process('redis', $_[1] // 'TERM', 15) }
 
 
@@ -564,7 +577,8 @@ sub _resolve {
 }
 
 
-# Until nginx answers 200 on /health/ready; dies with the tails of the logs otherwise.
+# Until nginx answers 200 on /health/ready and the pool has given its first sign of life in Redis;
+# dies with the tails of the logs otherwise.
 sub wait_ready {
     my ($self, $seconds) = @_;
 
@@ -574,8 +588,12 @@ sub wait_ready {
 
     while (time < $end) {
         my $res = $http->get($self->url('/health/ready'));
-        return $self if $res->{status} == 200;
-        $last = "$res->{status} $res->{content}";
+        $last = "/health/ready says $res->{status} $res->{content}";
+        if ($res->{status} == 200) {
+            my $pid = $self->pid('pool');
+            return $self if !$pid || grep { /:$pid:/ } $self->redis_lines(ZRANGE => '{fn}:insts', 0, -1);
+            $last = 'the pool gives no sign of life';
+        }
         for my $name (sort keys %{$self->{procs}}) {
             my $how = $self->_reap($name) or next;
             die "$name has ended ($how)\n" . $self->log_tail($self->{procs}{$name}{log});
@@ -583,7 +601,7 @@ sub wait_ready {
         sleep 0.05;
     }
 
-    die "not ready after " . ($seconds // 30) . " s: /health/ready says $last\n"
+    die "not ready after " . ($seconds // 30) . " s: $last\n"
         . join '', map { $self->log_tail($_) } qw(error.log pool.log);
 }
 

@@ -178,9 +178,7 @@ sub rows ($self, $query, @bind) {
 
 # Lines of redis-cli's answer; the first one in scalar context.
 sub redis ($self, @cmd) {
-    open my $out, '-|', 'redis-cli', '-s', $self->redis_socket, '--raw', @cmd or die "cannot run redis-cli: $!\n";
-    chomp(my @lines = <$out>);
-    close $out;
+    my @lines = $self->redis_lines(@cmd);
     return wantarray ? @lines : $lines[0];
 }
 
