@@ -151,9 +151,11 @@ build_module() {
 }
 
 build_plain() {
+    # as Debian builds its own programs
+    local cflags='-O2 -g -fstack-protector-strong -fstack-clash-protection -D_FORTIFY_SOURCE=2' ldflags='-Wl,-z,relro -Wl,-z,now'
     mkdir -p "$build"
-    build_module "$build"
-    step "building the pool" make -C "$root/worker" -j"$jobs" BUILD="$build"
+    build_module "$build" --with-cc-opt="$cflags" --with-ld-opt="$ldflags"
+    step "building the pool" make -C "$root/worker" -j"$jobs" BUILD="$build" CFLAGS="$cflags" LDFLAGS="$ldflags"
 }
 
 build_asan() {
@@ -161,6 +163,12 @@ build_asan() {
     mkdir -p "$build/asan"
     build_module "$build/asan" --with-cc-opt="$sanitize" --with-ld-opt='-fsanitize=address,undefined'
     step "building the pool with sanitizers" make -C "$root/worker" -j"$jobs" BUILD="$build/asan" SAN=1
+}
+
+# The pool with its fault points, for the tests that kill it.
+build_faults() {
+    mkdir -p "$build/faults"
+    step "building the pool with fault points" make -C "$root/worker" -j"$jobs" BUILD="$build/faults" FAULTS=1
 }
 
 # One build at a time in a checkout.
@@ -248,6 +256,7 @@ cmd_test() {
     deps
     with_lock build_plain
     with_lock build_asan
+    with_lock build_faults
     cd -- "$root"
 
     if [[ ${#files[@]} -eq 0 ]]; then

@@ -29,7 +29,7 @@ my $SOCKET_PATH_MAX = 107;
 
 # Options: dir (made when missing), port (0: a free one), address, workers, asan, durable, source
 # (template: a copied cluster; initdb: in place), database_only (no programs are needed), log_level, access_log, http, server, pool (text for
-# those blocks), secrets (files are made in <dir>/secrets), database_url, redis_url, openai_base_url, env.
+# those blocks), fault (FN_FAULT of a pool built with fault points), database_url, redis_url, openai_base_url, env.
 sub new {
     my ($class, %opt) = @_;
 
@@ -121,8 +121,9 @@ sub prepare {
 
     # a copy, so that a build does not change a running system, and the service account can reach it
     for my $file ($self->{database_only} ? () : qw(ngx_fitnudge_module.so fitnudge-worker fitnudgectl)) {
-        -e "$self->{build}/$file" or die "$self->{build}/$file is missing: run build.sh build first\n";
-        run("cp", "-f", "--remove-destination", "$self->{build}/$file", "$dir/bin/$file");
+        my $from = ($self->{fault} && $file =~ /^fitnudge-/ ? "$ROOT/build/faults" : $self->{build}) . "/$file";
+        -e $from or die "$from is missing: run build.sh build, or test\n";
+        run('cp', '-f', '--remove-destination', $from, "$dir/bin/$file");
     }
 
     $self->{database_url} and $self->_parse_database_url;
@@ -416,7 +417,8 @@ sub start_pool {
     my $self = shift;
 
     $self->write_conf;
-    $self->spawn('pool', { log => 'pool.log', death => 'TERM', service => 1, env => $self->_sanitizer_env },
+    $self->spawn('pool', { log => 'pool.log', death => 'TERM', service => 1,
+                           env => { %{$self->_sanitizer_env}, $self->{fault} ? (FN_FAULT => $self->{fault}) : () } },
                  "$self->{dir}/bin/fitnudge-worker", '-c', "$self->{dir}/nginx.conf");
 
     return $self;
