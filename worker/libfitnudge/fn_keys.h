@@ -12,6 +12,7 @@
 #define FN_K_DEAD         FN_K "dead:%s"          /* ZSET of a lane's dead letters, score = died ms */
 #define FN_K_REPLY        FN_K "r:%s"             /* LIST of replies for one nginx worker process */
 #define FN_K_CRASH        FN_K "crash:%s"         /* times a job took its process down */
+#define FN_K_CRASHED      FN_K "crashed"          /* set for a day when any job has such a count */
 #define FN_K_JOB          FN_K "j:%s"             /* STRING "<state> <user>" for jobs answered with 202 */
 #define FN_K_LEAD         FN_K "lead"
 #define FN_K_EPOCH        FN_K "epoch"

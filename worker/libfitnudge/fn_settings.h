@@ -11,6 +11,8 @@
 #include <stddef.h>
 
 typedef struct {
+    uint64_t  seen;                 /* bit i: row i of the table was given */
+
     /* shared: http level of nginx.conf */
     char     *redis;                /* fitnudge_redis: unix:/path or ip:port */
     char     *redis_password;       /* fitnudge_redis_password: secret, or NULL */

@@ -1,0 +1,76 @@
+/*
+ * Finding a request's row.  A pattern's text up to its first parameter is compared at once, so
+ * nearly every row is refused by one length and one memcmp; the table is small enough
+ * that nothing cleverer pays.
+ */
+#include <string.h>
+
+#include "fn_routes.h"
+
+
+/* Whether `path` has the form of `pattern`; its parameters are collected. */
+
+static int
+fn_route_fits(const char *pattern, const char *path, size_t len, fn_route_match_t *m)
+{
+    size_t       n;
+    const char  *end = path + len, *slash;
+
+    m->nparams = 0;
+
+    for ( ;; ) {
+        n = strcspn(pattern, "{");
+
+        if ((size_t) (end - path) < n || memcmp(pattern, path, n) != 0) {
+            return 0;
+        }
+
+        pattern += n;
+        path += n;
+
+        if (*pattern == '\0') {
+            return path == end;
+        }
+
+        slash = memchr(path, '/', (size_t) (end - path));
+        if (slash == NULL) {
+            slash = end;
+        }
+        if (slash == path || m->nparams == FN_PATH_PARAMS_MAX) {
+            return 0;
+        }
+
+        m->params[m->nparams].p = path;
+        m->params[m->nparams].n = (size_t) (slash - path);
+        m->nparams++;
+
+        path = slash;
+        pattern += strcspn(pattern, "}") + 1;
+    }
+}
+
+
+void
+fn_route_match(fn_route_match_t *m, fn_method_e method, const char *path, size_t len)
+{
+    const fn_route_t  *row;
+    fn_route_match_t   probe;
+
+    m->route = NULL;
+    m->allowed = 0;
+    m->nparams = 0;
+
+    for (row = fn_routes; row->path != NULL; row++) {
+        if (!fn_route_fits(row->path, path, len, &probe)) {
+            continue;
+        }
+
+        m->allowed |= 1u << row->method;
+
+        if (row->method == method && m->route == NULL) {
+            m->route = row;
+            m->nparams = probe.nparams;
+            memcpy(m->params, probe.params, sizeof(m->params));
+        }
+    }
+}

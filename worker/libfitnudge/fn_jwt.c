@@ -1,0 +1,536 @@
+/* JSON Web Tokens with HMAC-SHA256. The signature is checked before a byte of the payload is parsed. */
+#include <string.h>
+
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <yajl/yajl_parse.h>
+
+#include "fn_jwt.h"
+#include "fn_uuid.h"
+
+#define FN_JWT_MEMBERS  32      /* names remembered to find duplicates */
+
+
+typedef struct {
+    const char             *names[FN_JWT_MEMBERS];
+    size_t                  lens[FN_JWT_MEMBERS];
+    unsigned                n;
+    int                     depth;
+    int                     bad;            /* not an object, duplicate names, text too long */
+    const char             *key;            /* current name at depth 1 */
+    size_t                  key_len;
+
+    const fn_jwt_policy_t  *policy;         /* NULL: the header is being read */
+    fn_jwt_claims_t        *claims;
+    int64_t                 nbf;
+    int                     has_exp, wrong, aud_ok, iss_ok;
+    int                     alg_ok, critical;
+    char                    copies[FN_JWT_MEMBERS][32];
+} fn_jwt_reader_t;
+
+
+static const char  fn_b64_chars[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+
+void
+fn_base64url_encode(fn_buf_t *b, const void *data, size_t n)
+{
+    char                  out[4];
+    size_t                i, left;
+    uint32_t              v;
+    const unsigned char  *p = data;
+
+    for (i = 0; i < n; i += 3) {
+        left = n - i;
+        v = (uint32_t) p[i] << 16 | (left > 1 ? (uint32_t) p[i + 1] << 8 : 0) | (left > 2 ? p[i + 2] : 0);
+
+        out[0] = fn_b64_chars[v >> 18];
+        out[1] = fn_b64_chars[v >> 12 & 63];
+        out[2] = fn_b64_chars[v >> 6 & 63];
+        out[3] = fn_b64_chars[v & 63];
+
+        fn_buf_add(b, out, left > 2 ? 4 : left + 1);
+    }
+}
+
+
+static int
+fn_b64_value(unsigned char c)
+{
+    if (c >= 'A' && c <= 'Z') {
+        return c - 'A';
+    }
+    if (c >= 'a' && c <= 'z') {
+        return c - 'a' + 26;
+    }
+    if (c >= '0' && c <= '9') {
+        return c - '0' + 52;
+    }
+
+    return c == '-' ? 62 : c == '_' ? 63 : -1;
+}
+
+
+long
+fn_base64url_decode(void *out, size_t out_size, const char *s, size_t n)
+{
+    int             v;
+    size_t          i, bits, len;
+    uint32_t        acc;
+    unsigned char  *o = out;
+
+    if (n % 4 == 1 || n / 4 * 3 + 2 < n / 4) {
+        return -1;
+    }
+
+    for (i = 0, bits = 0, len = 0, acc = 0; i < n; i++) {
+        v = fn_b64_value((unsigned char) s[i]);
+        if (v < 0) {
+            return -1;
+        }
+
+        acc = (acc << 6 | (uint32_t) v) & 0xffffff;
+        bits += 6;
+
+        if (bits >= 8) {
+            bits -= 8;
+            if (len == out_size) {
+                return -1;
+            }
+            o[len++] = (unsigned char) (acc >> bits);
+        }
+    }
+
+    return acc & ((1u << bits) - 1) ? -1 : (long) len;
+}
+
+
+/* --- reading ------------------------------------------------------------ */
+
+static int
+fn_jwt_is(const fn_jwt_reader_t *j, const char *name)
+{
+    return j->depth == 1 && j->key != NULL && strlen(name) == j->key_len && memcmp(name, j->key, j->key_len) == 0;
+}
+
+
+static int
+fn_jwt_key(void *ctx, const unsigned char *p, size_t n)
+{
+    unsigned          i;
+    fn_jwt_reader_t  *j = ctx;
+
+    if (j->depth != 1) {
+        return 1;
+    }
+
+    for (i = 0; i < j->n; i++) {
+        if (j->lens[i] == n && memcmp(j->names[i], p, n) == 0) {
+            j->bad = 1;
+            return 0;
+        }
+    }
+
+    if (j->n == FN_JWT_MEMBERS || n >= sizeof(j->copies[0])) {
+        if (j->n == FN_JWT_MEMBERS) {
+            j->bad = 1;
+            return 0;
+        }
+        j->key = NULL;      /* a name that long is none of ours */
+        return 1;
+    }
+
+    memcpy(j->copies[j->n], p, n);
+    j->names[j->n] = j->copies[j->n];
+    j->lens[j->n] = n;
+    j->key = j->names[j->n];
+    j->key_len = n;
+    j->n++;
+
+    if (j->policy == NULL && (fn_jwt_is(j, "crit") || fn_jwt_is(j, "b64"))) {
+        j->critical = 1;
+    }
+
+    return 1;
+}
+
+
+static int
+fn_jwt_copy(char *out, size_t size, const unsigned char *p, size_t n)
+{
+    size_t  i;
+
+    if (n == 0 || n >= size) {
+        return 1;
+    }
+
+    for (i = 0; i < n; i++) {
+        if (p[i] <= 0x20 || p[i] >= 0x7f) {
+            return 1;
+        }
+        out[i] = (char) p[i];
+    }
+
+    out[n] = '\0';
+
+    return 0;
+}
+
+
+static int
+fn_jwt_uuid(char out[37], const unsigned char *p, size_t n)
+{
+    size_t  i;
+
+    if (!fn_uuid_valid((const char *) p, n)) {
+        return 1;
+    }
+
+    for (i = 0; i < n; i++) {
+        out[i] = (char) (p[i] >= 'A' && p[i] <= 'F' ? p[i] | 0x20 : p[i]);
+    }
+    out[n] = '\0';
+
+    return 0;
+}
+
+
+static int
+fn_jwt_same(const char *want, const unsigned char *p, size_t n)
+{
+    return strlen(want) == n && memcmp(want, p, n) == 0;
+}
+
+
+static int
+fn_jwt_string(void *ctx, const unsigned char *p, size_t n)
+{
+    fn_jwt_reader_t  *j = ctx;
+
+    if (j->depth == 0) {
+        j->bad = 1;
+        return 0;
+    }
+
+    if (j->policy == NULL) {
+        if (fn_jwt_is(j, "alg")) {
+            j->alg_ok = fn_jwt_same("HS256", p, n);
+        }
+        return 1;
+    }
+
+    /* an audience may also be a list */
+    if (j->depth == 2 && j->key != NULL && j->key_len == 3 && memcmp(j->key, "aud", 3) == 0 && j->policy->audience) {
+        j->aud_ok |= fn_jwt_same(j->policy->audience, p, n);
+
+    } else if (fn_jwt_is(j, "aud")) {
+        j->aud_ok |= j->policy->audience != NULL && fn_jwt_same(j->policy->audience, p, n);
+
+    } else if (fn_jwt_is(j, "iss")) {
+        j->iss_ok |= j->policy->issuer != NULL && fn_jwt_same(j->policy->issuer, p, n);
+
+    } else if (fn_jwt_is(j, "sub")) {
+        j->wrong |= fn_jwt_uuid(j->claims->sub, p, n);
+
+    } else if (fn_jwt_is(j, "session_id")) {
+        j->wrong |= fn_jwt_uuid(j->claims->session_id, p, n);
+
+    } else if (fn_jwt_is(j, "role")) {
+        j->wrong |= fn_jwt_copy(j->claims->role, sizeof(j->claims->role), p, n);
+
+    } else if (fn_jwt_is(j, "plan")) {
+        j->wrong |= fn_jwt_copy(j->claims->plan, sizeof(j->claims->plan), p, n);
+
+    } else if (fn_jwt_is(j, "jti")) {
+        j->wrong |= fn_jwt_copy(j->claims->jti, sizeof(j->claims->jti), p, n);
+
+    } else if (fn_jwt_is(j, "exp") || fn_jwt_is(j, "iat") || fn_jwt_is(j, "nbf")) {
+        j->wrong = 1;
+    }
+
+    return 1;
+}
+
+
+static int
+fn_jwt_number(void *ctx, const char *p, size_t n)
+{
+    size_t            i;
+    int64_t           v;
+    fn_jwt_reader_t  *j = ctx;
+
+    if (j->depth == 0) {
+        j->bad = 1;
+        return 0;
+    }
+
+    if (j->policy == NULL || !(fn_jwt_is(j, "exp") || fn_jwt_is(j, "iat") || fn_jwt_is(j, "nbf"))) {
+        return 1;
+    }
+
+    for (i = 0, v = 0; i < n && p[i] >= '0' && p[i] <= '9' && i < 15; i++) {
+        v = v * 10 + (p[i] - '0');
+    }
+
+    if (i != n && !(p[i] == '.' && i > 0)) {    /* NumericDate may have a fraction, RFC 7519 section 2 */
+        j->wrong = 1;
+        return 1;
+    }
+
+    if (fn_jwt_is(j, "exp")) {
+        j->claims->exp = v;
+        j->has_exp = 1;
+    } else if (fn_jwt_is(j, "iat")) {
+        j->claims->iat = v;
+    } else {
+        j->nbf = v;
+    }
+
+    return 1;
+}
+
+
+static int
+fn_jwt_open(void *ctx)
+{
+    fn_jwt_reader_t  *j = ctx;
+
+    if (++j->depth > 8) {
+        j->bad = 1;
+        return 0;
+    }
+
+    return 1;
+}
+
+
+static int
+fn_jwt_open_array(void *ctx)
+{
+    fn_jwt_reader_t  *j = ctx;
+
+    if (j->depth == 0) {
+        j->bad = 1;
+        return 0;
+    }
+
+    return fn_jwt_open(ctx);
+}
+
+
+static int
+fn_jwt_close(void *ctx)
+{
+    ((fn_jwt_reader_t *) ctx)->depth--;
+
+    return 1;
+}
+
+
+static int
+fn_jwt_other(void *ctx)
+{
+    fn_jwt_reader_t  *j = ctx;
+
+    if (j->depth == 0) {
+        j->bad = 1;
+        return 0;
+    }
+
+    /* a claim that matters must not be null or a truth value */
+    if (j->policy != NULL && (fn_jwt_is(j, "sub") || fn_jwt_is(j, "exp") || fn_jwt_is(j, "role")
+                              || fn_jwt_is(j, "nbf") || fn_jwt_is(j, "iat")))
+    {
+        j->wrong = 1;
+    }
+
+    return 1;
+}
+
+
+static int
+fn_jwt_boolean(void *ctx, int value)
+{
+    (void) value;
+
+    return fn_jwt_other(ctx);
+}
+
+
+static int
+fn_jwt_parse(fn_jwt_reader_t *j, const char *p, size_t n)
+{
+    int          ok;
+    yajl_handle  h;
+
+    static const yajl_callbacks  callbacks = {
+        fn_jwt_other, fn_jwt_boolean, NULL, NULL, fn_jwt_number, fn_jwt_string,
+        fn_jwt_open, fn_jwt_key, fn_jwt_close, fn_jwt_open_array, fn_jwt_close
+    };
+
+    h = yajl_alloc(&callbacks, NULL, j);
+    if (h == NULL) {
+        return -1;
+    }
+
+    ok = yajl_parse(h, (const unsigned char *) p, n) == yajl_status_ok
+         && yajl_complete_parse(h) == yajl_status_ok;
+    yajl_free(h);
+
+    return ok && !j->bad && j->depth == 0 ? 0 : -1;
+}
+
+
+static fn_jwt_e
+fn_jwt_check(const fn_jwt_reader_t *j, const fn_jwt_policy_t *policy, int64_t now_s)
+{
+    const fn_jwt_claims_t  *c = j->claims;
+
+    if (j->wrong || !j->has_exp || c->sub[0] == '\0' || c->role[0] == '\0'
+        || (policy->audience && !j->aud_ok) || (policy->issuer && !j->iss_ok))
+    {
+        return FN_JWT_CLAIMS;
+    }
+
+    if (c->exp + policy->leeway_s <= now_s) {
+        return FN_JWT_EXPIRED;
+    }
+
+    if (j->nbf > now_s + policy->leeway_s || c->iat > now_s + policy->leeway_s) {
+        return FN_JWT_NOT_YET;
+    }
+
+    return FN_JWT_OK;
+}
+
+
+fn_jwt_e
+fn_jwt_verify(fn_jwt_claims_t *out, const fn_jwt_policy_t *policy,
+              const char *token, size_t len, int64_t now_s)
+{
+    char              text[FN_JWT_MAX];
+    long              n;
+    unsigned          mac_len;
+    const char       *dot, *dot2, *end = token + len;
+    unsigned char     mac[EVP_MAX_MD_SIZE], given[32];
+    fn_jwt_reader_t   j;
+
+    if (len > FN_JWT_MAX) {
+        return FN_JWT_MALFORMED;
+    }
+
+    dot = memchr(token, '.', len);
+    dot2 = dot ? memchr(dot + 1, '.', (size_t) (end - dot - 1)) : NULL;
+    if (dot2 == NULL || memchr(dot2 + 1, '.', (size_t) (end - dot2 - 1)) != NULL) {
+        return FN_JWT_MALFORMED;
+    }
+
+    n = fn_base64url_decode(text, sizeof(text), token, (size_t) (dot - token));
+
+    memset(&j, 0, sizeof(j));
+    if (n <= 0 || fn_jwt_parse(&j, text, (size_t) n) != 0) {
+        return FN_JWT_MALFORMED;
+    }
+
+    if (!j.alg_ok || j.critical) {
+        return FN_JWT_ALGORITHM;
+    }
+
+    n = fn_base64url_decode(given, sizeof(given), dot2 + 1, (size_t) (end - dot2 - 1));
+
+    if (HMAC(EVP_sha256(), policy->key, (int) policy->key_len, (const unsigned char *) token,
+             (size_t) (dot2 - token), mac, &mac_len) == NULL
+        || n != 32 || mac_len != 32 || CRYPTO_memcmp(mac, given, 32) != 0)
+    {
+        return FN_JWT_SIGNATURE;
+    }
+
+    n = fn_base64url_decode(text, sizeof(text), dot + 1, (size_t) (dot2 - dot - 1));
+
+    memset(&j, 0, sizeof(j));
+    memset(out, 0, sizeof(*out));
+    j.policy = policy;
+    j.claims = out;
+
+    if (n <= 0 || fn_jwt_parse(&j, text, (size_t) n) != 0) {
+        return FN_JWT_MALFORMED;
+    }
+
+    return fn_jwt_check(&j, policy, now_s);
+}
+
+
+/* --- signing ------------------------------------------------------------ */
+
+static void
+fn_jwt_member(fn_buf_t *b, const char *name, const char *value)
+{
+    if (value == NULL || *value == '\0') {
+        return;
+    }
+
+    fn_buf_addf(b, "\"%s\":", name);
+    fn_buf_add_json_string(b, value, strlen(value));
+    fn_buf_add(b, ",", 1);
+}
+
+
+int
+fn_jwt_sign(fn_buf_t *b, const fn_jwt_policy_t *policy, const fn_jwt_claims_t *c)
+{
+    size_t         start = b->len;
+    fn_buf_t       payload = FN_BUF_INIT;
+    unsigned       mac_len;
+    unsigned char  mac[EVP_MAX_MD_SIZE];
+
+    static const char  header[] = "{\"alg\":\"HS256\",\"typ\":\"JWT\"}";
+
+    fn_buf_add(&payload, "{", 1);
+    fn_jwt_member(&payload, "sub", c->sub);
+    fn_jwt_member(&payload, "role", c->role);
+    fn_jwt_member(&payload, "plan", c->plan);
+    fn_jwt_member(&payload, "aud", policy->audience);
+    fn_jwt_member(&payload, "iss", policy->issuer);
+    fn_jwt_member(&payload, "session_id", c->session_id);
+    fn_jwt_member(&payload, "jti", c->jti);
+    fn_buf_addf(&payload, "\"iat\":%lld,\"exp\":%lld}", (long long) c->iat, (long long) c->exp);
+
+    fn_base64url_encode(b, header, sizeof(header) - 1);
+    fn_buf_add(b, ".", 1);
+    if (!payload.failed) {
+        fn_base64url_encode(b, payload.data, payload.len);
+    }
+
+    if (payload.failed || b->failed
+        || HMAC(EVP_sha256(), policy->key, (int) policy->key_len, (const unsigned char *) b->data + start,
+                b->len - start, mac, &mac_len) == NULL)
+    {
+        fn_buf_free(&payload);
+        return -1;
+    }
+
+    fn_buf_free(&payload);
+
+    fn_buf_add(b, ".", 1);
+    fn_base64url_encode(b, mac, mac_len);
+
+    return b->failed ? -1 : 0;
+}
+
+
+const char *
+fn_jwt_strerror(fn_jwt_e e)
+{
+    switch (e) {
+    case FN_JWT_OK:        return "valid";
+    case FN_JWT_MALFORMED: return "malformed";
+    case FN_JWT_ALGORITHM: return "algorithm not accepted";
+    case FN_JWT_SIGNATURE: return "signature does not match";
+    case FN_JWT_EXPIRED:   return "expired";
+    case FN_JWT_NOT_YET:   return "not valid yet";
+    case FN_JWT_CLAIMS:    return "claims missing or not accepted";
+    }
+
+    return "unknown";
+}
