@@ -1,0 +1,141 @@
+# The OpenAPI document says what is served, and all of it.
+use Mojo::Base -strict, -signatures;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use FitNudge::Test::Contract;
+use FitNudge::Test::Stack;
+use Test::More;
+
+my $s = FitNudge::Test::Stack->new->start;
+my $res = call($s, GET => '/api/v1/openapi.json');
+status_ok($res, 200, 'served to anybody');
+like($res->headers->content_type, qr{\Aapplication/(?:json|vnd\.oai\.openapi\+json)}, 'content type');
+my $doc = $res->json;
+is(ref $doc, 'HASH', 'parses') or BAIL_OUT('no document');
+like($doc->{openapi}, qr/\A3\.1\.\d+\z/, 'version of OpenAPI');
+ok($doc->{info}{$_}, "info.$_") for qw(title version);
+
+subtest 'references' => sub {
+    my @ref;
+    my $walk;
+    $walk = sub ($x) {
+        if (ref $x eq 'HASH') { push @ref, $x->{'$ref'} if defined $x->{'$ref'} && !ref $x->{'$ref'}; $walk->($_) for values %$x }
+        elsif (ref $x eq 'ARRAY') { $walk->($_) for @$x }
+    };
+    $walk->($doc);
+    my %seen;
+    for my $ref (grep { !$seen{$_}++ } sort @ref) {
+        my $at = $doc;
+        for my $step (split m{/}, $ref =~ s{\A#/}{}r) {
+            $at = ref $at eq 'HASH' ? $at->{ $step =~ s/~1/\//gr =~ s/~0/~/gr } : undef;
+        }
+        ok(ref $at eq 'HASH', $ref);
+    }
+    cmp_ok(scalar keys %seen, '>', 5, 'there are some');
+    my %used = map { m{\A#/components/schemas/(.+)} ? ($1 => 1) : () } keys %seen;
+    is_deeply([grep { !$used{$_} } sort keys %{ $doc->{components}{schemas} }], [], 'every schema is used');
+};
+
+subtest 'operations' => sub {
+    my %id;
+    for my $path (sort keys %{ $doc->{paths} }) {
+        my @names = $path =~ /\{(\w+)\}/g;
+        for my $method (grep { exists $doc->{paths}{$path}{$_} } qw(get post put patch delete)) {
+            my $op = $doc->{paths}{$path}{$method};
+            my $name = uc($method) . " $path";
+            ok($op->{operationId} && !$id{ $op->{operationId} }++, "$name has an id of its own");
+            ok($op->{summary}, "$name has a summary");
+            ok(@{ $op->{tags} // [] } == 1, "$name has a section");
+            my @ok = grep { /\A[23]/ } keys %{ $op->{responses} };
+            ok(@ok, "$name can succeed");
+            ok((grep { /\A(?:4|5|default)/ } keys %{ $op->{responses} }), "$name can fail");
+            my %in = map { $_->{name} => $_ } grep { ($_->{in} // '') eq 'path' } map { ref $_ && $_->{'$ref'} ? $doc->{components}{parameters}{ $_->{'$ref'} =~ s{.*/}{}r } : $_ }
+                @{ $op->{parameters} // [] }, @{ $doc->{paths}{$path}{parameters} // [] };
+            is_deeply([sort keys %in], [sort @names], "$name names its path parameters");
+            ok(!(grep { !$_->{required} } values %in), "$name requires them");
+        }
+    }
+};
+
+subtest 'what is served' => sub {
+    my %served = map { $_ => 1 } split /\n/, <<'END';
+POST /api/v1/auth/signup
+POST /api/v1/auth/login
+POST /api/v1/auth/refresh
+POST /api/v1/auth/logout
+GET /api/v1/auth/csrf
+GET /api/v1/auth/sessions
+DELETE /api/v1/auth/sessions/{id}
+GET /api/v1/users/me
+PATCH /api/v1/users/me
+GET /api/v1/goals
+POST /api/v1/goals
+GET /api/v1/goals/{id}
+PATCH /api/v1/goals/{id}
+DELETE /api/v1/goals/{id}
+GET /api/v1/goals/{id}/stats
+GET /api/v1/goals/{id}/checkins
+POST /api/v1/goals/{id}/checkins
+GET /api/v1/checkins
+PATCH /api/v1/checkins/{id}
+DELETE /api/v1/checkins/{id}
+POST /api/v1/motivation/generate
+GET /api/v1/motivations
+GET /api/v1/motivations/{id}
+GET /api/v1/jobs/{id}
+GET /health
+GET /api/v1/health
+GET /health/live
+GET /health/ready
+GET /api/v1/openapi.json
+END
+    my %said;
+    for my $path (keys %{ $doc->{paths} }) {
+        $said{ uc($_) . " $path" } = 1 for grep { exists $doc->{paths}{$path}{$_} } qw(get post put patch delete);
+    }
+    is_deeply([grep { !$said{$_} } sort keys %served], [], 'all of the contract is described');
+    for my $op (sort keys %said) {
+        my ($method, $path) = split / /, $op;
+        my $code = call($s, $method, $path =~ s/\{\w+\}/01900000-0000-7000-8000-000000000000/r)->code // 'none';
+        ok($code ne '405' && $code ne 'none' && ($code ne '404' || $path =~ /\{/) && $code < 500, "$op is served ($code)");
+    }
+};
+
+# Answers hold what their schemas require, and nothing that these do not know.
+subtest 'answers' => sub {
+    my $u = new_user($s);
+    my %p = (token => $u->{token});
+    my $g = call($s, POST => '/goals', %p, json => { title => 'Run', frequency => 3 })->json->{id};
+    call($s, POST => "/goals/$g/checkins", %p, json => { status => 'done' });
+    call($s, POST => '/motivation/generate', %p, json => { goal_id => $g });
+    my $find = sub ($schema) { $schema = $doc->{components}{schemas}{ $schema->{'$ref'} =~ s{.*/}{}r } while ref $schema eq 'HASH' && $schema->{'$ref'}; $schema };
+    my $check;
+    $check = sub ($v, $schema, $at) {
+        $schema = $find->($schema);
+        return if !ref $schema || ref $schema ne 'HASH';
+        my %type = map { $_ => 1 } ref $schema->{type} ? @{ $schema->{type} } : $schema->{type} // ();
+        return if !defined $v && (!%type || $type{null});
+        my $is = ref $v eq 'HASH' ? 'object' : ref $v eq 'ARRAY' ? 'array' : ref $v ? 'boolean' : !defined $v ? 'null' : 'scalar';
+        return "$at is $is" if %type && !($type{$is} || ($is eq 'scalar' && grep { $type{$_} } qw(string integer number)));
+        return "$at is not one of them: $v" if $schema->{enum} && !grep { ($_ // '') eq ($v // '') } @{ $schema->{enum} };
+        if ($is eq 'object' && $schema->{properties}) {
+            return map { my $k = $_; $schema->{properties}{$k} ? $check->($v->{$k}, $schema->{properties}{$k}, "$at.$k") : "$at.$k is unknown" } sort keys %$v if
+                !grep { !exists $v->{$_} } @{ $schema->{required} // [] };
+            return "$at misses " . join ', ', grep { !exists $v->{$_} } @{ $schema->{required} // [] };
+        }
+        return map { $check->($v->[$_], $schema->{items}, "$at\[$_]") } 0 .. $#$v if $is eq 'array' && $schema->{items};
+        return;
+    };
+    for my $case (['/auth/csrf', '/auth/csrf'], ['/auth/sessions', '/auth/sessions'], ['/users/me', '/users/me'], ['/goals', '/goals'], ["/goals/$g", '/goals/{id}'],
+        ["/goals/$g/stats", '/goals/{id}/stats'], ["/goals/$g/checkins", '/goals/{id}/checkins'], ['/checkins', '/checkins'], ['/motivations', '/motivations'],
+        ['/health', '/health'], ['/health/live', '/health/live'], ['/health/ready', '/health/ready']) {
+        my ($at, $path) = @$case;
+        my $got = call($s, GET => $at, %p)->json;
+        my $in = $doc->{paths}{ $path =~ m{\A/health} ? $path : "/api/v1$path" }{get}{responses}{200};
+        my $schema = $find->($in->{content}{'application/json'}{schema});
+        is_deeply([$check->($got, $schema, 'answer')], [], "GET $path") or diag(explain($got));
+    }
+};
+
+$s->assert_clean;
+done_testing;

@@ -1,0 +1,121 @@
+# nginx -t and fitnudge-worker -t read the same file, and refuse the same mistakes in the same words.
+use Mojo::Base -strict, -signatures;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use FitNudge::Test::Stack;
+use Mojo::File qw(path);
+use Test::More;
+
+# Nothing is started: a configuration is all it takes
+my $s = FitNudge::Test::Stack->new;
+$s->prepare->write_conf;
+my $dir = path($s->dir);
+my $good = path($dir, 'nginx.conf')->slurp;
+my $file = path($dir, 'mistake.conf');
+
+sub output (@cmd) {
+    my $pid = open(my $out, '-|') // die "fork: $!";
+    if (!$pid) {
+        open STDERR, '>&', \*STDOUT;
+        $ENV{FITNUDGE_TEST_EMPTY} = '';
+        delete $ENV{FITNUDGE_TEST_UNSET};
+        exec @cmd or die "@cmd: $!";
+    }
+    local $/;
+    my $text = <$out> // '';
+    close $out;
+    return ($? >> 8, $text);
+}
+
+sub nginx_t ($text) { $file->spurt($text); output('/usr/sbin/nginx', '-t', '-e', "$dir/log/test.log", '-p', "$dir/", '-c', "$file") }
+sub worker_t ($text) { $file->spurt($text); output("$dir/bin/fitnudge-worker", '-t', '-c', "$file") }
+
+my ($rc, $out) = nginx_t($good);
+is($rc, 0, 'nginx -t accepts what the stack runs') or BAIL_OUT($out);
+($rc, $out) = worker_t($good);
+is($rc, 0, 'fitnudge-worker -t, too') or diag($out);
+
+# The file with a line more at http level, in the worker block, or with one line replaced
+sub http ($line) { $good =~ s/^(\s*fitnudge_worker \{)/    $line\n$1/mr }
+sub worker ($line) { $good =~ s/^(\s*fitnudge_worker \{)/$1\n        $line/mr }
+sub replaced ($name, $line) { my $t = $good; $t =~ s/^\s*\Q$name\E\s.*;$/    $line/m or die "no $name"; $t }
+sub without ($name) { replaced($name, '') }
+
+sub refused ($name, $text, $message, %o) {
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    subtest $name => sub {
+        for my $who ($o{only} ? $o{only} : qw(nginx worker)) {
+            my ($rc, $out) = $who eq 'nginx' ? nginx_t($text) : worker_t($text);
+            isnt($rc, 0, "$who refuses it");
+            like($out, $message, "$who says why");
+            like($out, qr/mistake\.conf:\d+/, "$who says where") if !$o{nowhere};
+            unlike($out, qr/Sanitizer|core dumped/, "$who does not crash");
+        }
+    };
+}
+
+my @range = (       # setting of the worker block, values out of bounds or of another form
+    [sql_processes => qw(0 65 -1 x 1.5), ''], [sql_batch => qw(0 65 x)], [auth_processes => qw(0 17)], [net_processes => qw(0 9)], [net_slots => qw(0 1025)],
+    [shutdown_timeout => qw(x -1s 1s parsecs)], [recycle_jobs => qw(-1 x)], [openai_max_tokens => qw(0 x)], [openai_timeout => qw(0 x)], [openai_attempts => qw(0 x)],
+    [openai_price_input => qw(x -1 1.2.3)], [openai_price_output => qw(x)], [ai_cache_ttl => qw(x)], [ai_budget_daily => qw(x -5)], [ai_budget_monthly => qw(x)],
+    [openai_base_url => 'ftp://x/', 'x', ''], [openai_model => ''],
+);
+for my $case (@range) {
+    my ($name, @bad) = @$case;
+    refused("$name '$_'", worker(qq{$name "$_";}), qr/invalid (?:value|parameter|number of arguments)[^\n]*|\bis expected\b/) for @bad;
+}
+for my $case (['fitnudge_access_token_ttl', 'x', '0', '-1'], ['fitnudge_refresh_token_ttl', 'x', '0']) {
+    my ($name, @bad) = @$case;
+    refused("$name '$_'", http(qq{$name "$_";}), qr/invalid (?:value|parameter)/) for @bad;
+}
+
+refused('an unknown worker setting', worker('nosuch 1;'), qr/unknown directive "nosuch"/);
+refused('an unknown shared setting', http('fitnudge_nosuch 1;'), qr/unknown directive "fitnudge_nosuch"/, only => 'nginx');
+refused('a worker setting twice', worker("sql_batch 2;\n        sql_batch 3;"), qr/"sql_batch" directive is duplicate/);
+refused('a shared setting twice', http("fitnudge_access_token_ttl 5m;\n    fitnudge_access_token_ttl 6m;"), qr/"fitnudge_access_token_ttl" directive is duplicate/);
+refused('two worker blocks', $good =~ s/^(\s*)fitnudge_worker \{/$1fitnudge_worker { }\n$1fitnudge_worker {/mr, qr/"fitnudge_worker" directive is duplicate/);
+refused('no value', worker('sql_batch;'), qr/invalid number of arguments in "sql_batch" directive/);
+refused('two values', worker('sql_batch 1 2;'), qr/invalid number of arguments in "sql_batch" directive/);
+refused('a literal secret', replaced('fitnudge_jwt_secret', 'fitnudge_jwt_secret 0123456789012345678901234567890123456789;'), qr/env:NAME or file:/);
+refused('a literal key', worker('openai_api_key sk-12345;'), qr/env:NAME or file:/);
+{
+    my ($rc, $out) = nginx_t(worker('openai_api_key sk-verysecret;'));
+    unlike($out, qr/verysecret/, 'a literal secret is not repeated');
+}
+refused('an unset variable', replaced('fitnudge_jwt_secret', 'fitnudge_jwt_secret env:FITNUDGE_TEST_UNSET;'), qr/FITNUDGE_TEST_UNSET/);
+refused('an empty variable', replaced('fitnudge_jwt_secret', 'fitnudge_jwt_secret env:FITNUDGE_TEST_EMPTY;'), qr/FITNUDGE_TEST_EMPTY/);
+refused('a missing file', replaced('fitnudge_jwt_secret', 'fitnudge_jwt_secret file:/nonexistent/secret;'), qr{/nonexistent/secret});
+path($dir, 'short')->spurt("short\n");
+refused('a short secret', replaced('fitnudge_jwt_secret', "fitnudge_jwt_secret file:$dir/short;"), qr/32 bytes/);
+refused('a host name for Redis', replaced('fitnudge_redis', 'fitnudge_redis redis.example.com:6379;'), qr/redis\.example\.com/);
+refused('no port for Redis', replaced('fitnudge_redis', 'fitnudge_redis 127.0.0.1;'), qr/invalid|expected/);
+refused('a host name for PostgreSQL', replaced('fitnudge_postgres', 'fitnudge_postgres "host=db.example.com dbname=x user=y";'), qr/db\.example\.com|hostaddr/, only => 'nginx');
+refused('a malformed conninfo', replaced('fitnudge_postgres', 'fitnudge_postgres "hst=/x";'), qr/hst/, only => 'nginx');
+refused('an unknown parameter of fitnudge_postgres', replaced('fitnudge_postgres', 'fitnudge_postgres "host=/tmp" nosuch=1;'), qr/invalid parameter "nosuch=1"/, only => 'nginx');
+refused("fitnudge_postgres $_", replaced('fitnudge_postgres', qq{fitnudge_postgres "host=/tmp dbname=x" $_;}), qr/invalid parameter "\Q$_\E"|\Q$_\E/, only => 'nginx')
+    for qw(connections=0 connections=17 connections=x timeout=x queue=0);
+refused("fitnudge_redis_timeout $_", http("fitnudge_redis_timeout $_;"), qr/invalid value|fitnudge_redis_timeout/, only => 'nginx') for qw(x 0);
+refused("fitnudge_zone $_", http("fitnudge_zone $_;"), qr/invalid|too small|fitnudge_zone/, only => 'nginx') for qw(x 1k 0);
+refused("fitnudge $_", $good =~ s/fitnudge on;/fitnudge $_;/r, qr/invalid value "\Q$_\E" in "fitnudge" directive/, only => 'nginx') for qw(yes 1);
+
+refused("no $_", without($_), qr/\Q$_\E/, nowhere => 1, only => 'nginx') for qw(fitnudge_redis fitnudge_postgres fitnudge_jwt_secret);
+refused("no $_ for the pool", without($_), qr/\Q$_\E/, nowhere => 1, only => 'worker') for qw(fitnudge_redis fitnudge_jwt_secret);
+refused('no postgres for the pool', $good =~ s/^\s*postgres ".*$//mr, qr/\bpostgres\b/, nowhere => 1, only => 'worker');
+refused('no worker block', $good =~ s/^\s*fitnudge_worker \{.*?^\s*\}//msr, qr/postgres|fitnudge_worker/, nowhere => 1, only => 'worker');
+refused('a worker block in a server', $good =~ s/fitnudge on;/fitnudge on; fitnudge_worker { }/r, qr/"fitnudge_worker" directive is not allowed here/, only => 'nginx');
+refused('an open brace', $good . 'http {', qr/unexpected end of file|duplicate/);
+
+subtest 'what is fine' => sub {
+    for my $case (['an unset key of a provider', worker('openai_api_key env:FITNUDGE_TEST_UNSET;'), ($good !~ /openai_api_key/)], ['times', http('fitnudge_access_token_ttl 5m;'), 1],
+        ['all of the worker', worker('sql_processes 2; sql_batch 8; auth_processes 1; net_processes 1; net_slots 16; shutdown_timeout 5s; recycle_jobs 0; openai_model gpt-5;'
+            . ' openai_price_input 1.25; openai_price_output 10; ai_cache_ttl 1h; ai_budget_daily 1; ai_budget_monthly 0.5;'), 1]) {
+        next if !$case->[2];
+        for my $who (qw(nginx worker)) {
+            my ($rc, $out) = $who eq 'nginx' ? nginx_t($case->[1]) : worker_t($case->[1]);
+            is($rc, 0, "$case->[0]: $who") or diag($out);
+        }
+    }
+};
+
+$s->assert_clean;
+done_testing;
