@@ -30,6 +30,9 @@ struct ngx_fitnudge_op_s {
     ngx_fitnudge_op_pt   done;
     void                *data;          /* of the asker */
     void                *backend;       /* of the backend */
+    void               (*released)(ngx_fitnudge_op_t *op);  /* of the backend: nobody waits any more; it may free the op */
+    ngx_http_cleanup_t  *cleanup;       /* of the request; NULL once detached */
+    u_char               id[36];        /* of the backend: the job a waiter waits for */
     unsigned             detached:1;    /* nobody wants the answer */
     unsigned             timedout:1;
     unsigned             queued:1;

@@ -19,7 +19,8 @@ ngx_int_t ngx_fitnudge_pg_statement(ngx_conf_t *cf, const char *sql, ngx_uint_t 
 /*
  * Sends. values are NUL-terminated text or NULL. They are copied out before the return.
  * done(rc NGX_OK, PGresult *): ownership of the result passes to the asker (PQclear); it is
- * PGRES_TUPLES_OK. A failed statement or lost connection gives NGX_ERROR.
+ * PGRES_TUPLES_OK. done(NGX_DECLINED, PGresult *): the statement failed, PQresultErrorField() says why; the result
+ * passes to the asker, too. A lost connection gives NGX_ERROR, after one try on another connection.
  * Returns NGX_OK; NGX_DECLINED when no connection is up or all queues are full (op is freed, done is not called): answer 503.
  */
 ngx_int_t ngx_fitnudge_pg_query(ngx_fitnudge_op_t *op, ngx_int_t statement, ngx_uint_t nparams, const char *const *values);

@@ -1,6 +1,6 @@
 /*
  * What all worker processes share: generation counters of cache tags (lock-free) and
- * revoked sessions (open-addressed table under the zone's mutex for writers, lock-free reads by sequence).
+ * revoked sessions (open-addressed table under the zone's mutex for writers, lock-free for readers).
  * A full revocation table evicts what expires first and counts it.
  */
 #ifndef NGX_FITNUDGE_SHM_H
@@ -8,6 +8,15 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
+
+#define NGX_FITNUDGE_SHM_MIN    (64 * 1024)
+#define NGX_FITNUDGE_SHM_MAX    (1024 * 1024 * 1024)
+
+/* A revoked session is remembered longer than its last token lives, for clocks that differ, s. */
+#define NGX_FITNUDGE_SHM_SLACK  300
+
+/* Configuration time: the zone of this configuration. NULL: an error was logged. */
+ngx_shm_zone_t *ngx_fitnudge_shm_add(ngx_conf_t *cf, size_t size);
 
 /*
  * Applies one tag from a reply or the change channel:
@@ -23,5 +32,8 @@ void ngx_fitnudge_shm_bump_all(void);
 ngx_uint_t ngx_fitnudge_shm_revoked(const u_char *session, time_t now);
 
 uint64_t ngx_fitnudge_shm_generation(const u_char *tag, size_t len);
+
+/* Sessions that were forgotten too early because the table was full. */
+uint64_t ngx_fitnudge_shm_evicted(void);
 
 #endif

@@ -25,7 +25,8 @@ typedef struct {
     ngx_addr_t          redis;              /* parsed from settings.redis */
     ngx_msec_t          redis_timeout;      /* fitnudge_redis_timeout 1s */
 
-    ngx_shm_zone_t     *zone;               /* fitnudge_zone <size>, default 4m */
+    size_t              zone_size;          /* fitnudge_zone <size>, default 4m */
+    ngx_shm_zone_t     *zone;
 
     ngx_flag_t          enabled;            /* some server has fitnudge on */
     fn_jwt_policy_t     jwt;

@@ -1,0 +1,82 @@
+/*
+ * One connection to Redis: connects, introduces itself, sends, parses, notices silence, and
+ * comes back by itself.  What the answers mean is the business of its role.  Private to the redis module.
+ */
+#ifndef NGX_FITNUDGE_REDIS_CONN_H
+#define NGX_FITNUDGE_REDIS_CONN_H
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+#include <hiredis/hiredis.h>
+
+#define NGX_FITNUDGE_REDIS_GREETINGS  3
+
+typedef struct ngx_fitnudge_redis_conn_s  ngx_fitnudge_redis_conn_t;
+
+typedef struct {
+    const char   *name;                                     /* of the role, for logs and CLIENT SETNAME */
+    void        (*ready)(ngx_fitnudge_redis_conn_t *conn);  /* introduced: may send from now on */
+    /* One reply, freed afterwards. 1: it answers a command, 0: the server sent it unasked. May fail the connection. */
+    ngx_uint_t  (*reply)(ngx_fitnudge_redis_conn_t *conn, redisReply *reply);
+    void        (*idle)(ngx_fitnudge_redis_conn_t *conn);   /* every few seconds while ready and nothing is awaited; or NULL */
+    void        (*lost)(ngx_fitnudge_redis_conn_t *conn);   /* it was closed; nothing more will be answered */
+    ngx_uint_t    probe;                                    /* only a writable server will do */
+} ngx_fitnudge_redis_role_t;
+
+/* What the connections of a process have in common; texts are owned by the configuration. */
+typedef struct {
+    const ngx_addr_t  *addr;
+    const char        *password;        /* or NULL */
+    const ngx_str_t   *incarnation;
+    ngx_str_t          probe_key;       /* key of the reply list: what the probe touches */
+    ngx_msec_t         timeout;         /* to connect and introduce itself */
+} ngx_fitnudge_redis_server_t;
+
+typedef enum {
+    NGX_FITNUDGE_REDIS_AUTH,
+    NGX_FITNUDGE_REDIS_SETNAME,
+    NGX_FITNUDGE_REDIS_PROBE
+} ngx_fitnudge_redis_greeting_e;
+
+struct ngx_fitnudge_redis_conn_s {
+    const ngx_fitnudge_redis_role_t    *role;
+    const ngx_fitnudge_redis_server_t  *server;
+
+    ngx_connection_t                   *connection;     /* NULL: away */
+    redisReader                        *reader;
+
+    u_char                             *out, *pos, *last, *end;
+    ngx_event_t                         flush;          /* posted: one write for all commands of a loop iteration */
+
+    ngx_event_t                         retry;          /* timer: connecting has to end, or to be tried again */
+    ngx_event_t                         watch;          /* timer: silence while something is awaited */
+    ngx_event_t                         tick;           /* timer: idle */
+    ngx_msec_t                          patience;       /* of silence, ms */
+    ngx_msec_t                          backoff;
+    ngx_uint_t                          awaited;        /* replies */
+
+    ngx_fitnudge_redis_greeting_e       greetings[NGX_FITNUDGE_REDIS_GREETINGS];
+    ngx_uint_t                          ngreetings, greeted;
+
+    unsigned                            connected:1;
+    unsigned                            ready:1;
+    unsigned                            outage:1;       /* was logged */
+    unsigned                            stopped:1;      /* for good */
+};
+
+/* Starts to connect. */
+void ngx_fitnudge_redis_conn_start(ngx_fitnudge_redis_conn_t *conn, const ngx_fitnudge_redis_role_t *role,
+    const ngx_fitnudge_redis_server_t *server, ngx_msec_t patience);
+
+/* Closes for good and frees; role->lost is not called. */
+void ngx_fitnudge_redis_conn_stop(ngx_fitnudge_redis_conn_t *conn);
+
+/* Closes, calls role->lost, and connects again later. err: errno or 0. */
+void ngx_fitnudge_redis_conn_fail(ngx_fitnudge_redis_conn_t *conn, ngx_err_t err, const char *reason);
+
+/* Appends a command to what is sent at the end of this loop iteration. NGX_OK, or NGX_ERROR: not connected, or no memory. */
+ngx_int_t ngx_fitnudge_redis_conn_send(ngx_fitnudge_redis_conn_t *conn, int argc, const char *const *argv,
+    const size_t *argvlen);
+
+#endif

@@ -1,0 +1,690 @@
+/*
+ * Configuration of the module and the per-request context.  All directives are read here; the
+ * backends and the feature modules take them from the main configuration, which nobody changes after
+ * it was read.  The settings shared with the pool are checked by the same table
+ * that the pool checks them with.
+ */
+#include <libpq-fe.h>
+
+#include "ngx_http_fitnudge.h"
+#include "ngx_fitnudge_pg.h"
+#include "ngx_fitnudge_shm.h"
+#include "../worker/libfitnudge/fn_secret.h"
+
+
+#define ZONE_SIZE    (4 * 1024 * 1024)
+#define CONNECTIONS_MAX  16
+#define QUEUE_MAX    65536
+#define TIMEOUT_MAX  (10 * 60 * 1000)
+
+
+static void *ngx_http_fitnudge_create_main_conf(ngx_conf_t *cf);
+static char *ngx_http_fitnudge_init_main_conf(ngx_conf_t *cf, void *conf);
+static void *ngx_http_fitnudge_create_loc_conf(ngx_conf_t *cf);
+static char *ngx_http_fitnudge_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child);
+static void ngx_http_fitnudge_free_main_conf(void *data);
+
+static char *ngx_http_fitnudge_enable(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+static char *ngx_http_fitnudge_setting(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+static char *ngx_http_fitnudge_worker(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+static char *ngx_http_fitnudge_worker_setting(ngx_conf_t *cf, ngx_command_t *dummy, void *conf);
+static char *ngx_http_fitnudge_apply(ngx_conf_t *cf, fn_settings_t *settings, const fn_setting_t *setting);
+static char *ngx_http_fitnudge_postgres(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+static char *ngx_http_fitnudge_postgres_parameter(ngx_conf_t *cf, ngx_http_fitnudge_main_conf_t *fmcf,
+    ngx_str_t *value);
+static char *ngx_http_fitnudge_conninfo(ngx_conf_t *cf, ngx_str_t *conninfo);
+static ngx_uint_t ngx_http_fitnudge_needs_dns(ngx_conf_t *cf, const char *hosts);
+static char *ngx_http_fitnudge_postgres_password(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+static char *ngx_http_fitnudge_redis_timeout(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+static char *ngx_http_fitnudge_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+static char *ngx_http_fitnudge_missing(ngx_conf_t *cf, const char *name);
+static char *ngx_http_fitnudge_redis_address(ngx_conf_t *cf, ngx_http_fitnudge_main_conf_t *fmcf);
+
+static void ngx_http_fitnudge_ctx_cleanup(void *data);
+
+
+#define SETTING(name)                                                                                         \
+    { ngx_string(name), NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1, ngx_http_fitnudge_setting,                         \
+      NGX_HTTP_MAIN_CONF_OFFSET, 0, NULL }
+
+
+static ngx_command_t  ngx_http_fitnudge_base_commands[] = {
+
+    { ngx_string("fitnudge"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
+      ngx_http_fitnudge_enable,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_fitnudge_loc_conf_t, enable),
+      NULL },
+
+    { ngx_string("fitnudge_postgres"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,
+      ngx_http_fitnudge_postgres,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("fitnudge_postgres_password"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_fitnudge_postgres_password,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("fitnudge_redis_timeout"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_fitnudge_redis_timeout,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_fitnudge_main_conf_t, redis_timeout),
+      NULL },
+
+    { ngx_string("fitnudge_zone"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_fitnudge_zone,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("fitnudge_worker"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_BLOCK|NGX_CONF_NOARGS,
+      ngx_http_fitnudge_worker,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    /* the rows of fn_settings_table with the scope http */
+
+    SETTING("fitnudge_redis"),
+    SETTING("fitnudge_redis_password"),
+    SETTING("fitnudge_jwt_secret"),
+    SETTING("fitnudge_jwt_issuer"),
+    SETTING("fitnudge_csrf_secret"),
+    SETTING("fitnudge_access_token_ttl"),
+    SETTING("fitnudge_refresh_token_ttl"),
+
+      ngx_null_command
+};
+
+
+static ngx_http_module_t  ngx_http_fitnudge_base_module_ctx = {
+    NULL,                                  /* preconfiguration */
+    NULL,                                  /* postconfiguration */
+    ngx_http_fitnudge_create_main_conf,    /* create main configuration */
+    ngx_http_fitnudge_init_main_conf,      /* init main configuration */
+    NULL,                                  /* create server configuration */
+    NULL,                                  /* merge server configuration */
+    ngx_http_fitnudge_create_loc_conf,     /* create location configuration */
+    ngx_http_fitnudge_merge_loc_conf       /* merge location configuration */
+};
+
+
+ngx_module_t  ngx_http_fitnudge_base_module = {
+    NGX_MODULE_V1,
+    &ngx_http_fitnudge_base_module_ctx,    /* module context */
+    ngx_http_fitnudge_base_commands,       /* module directives */
+    NGX_HTTP_MODULE,                       /* module type */
+    NULL,                                  /* init master */
+    NULL,                                  /* init module */
+    NULL,                                  /* init process */
+    NULL,                                  /* init thread */
+    NULL,                                  /* exit thread */
+    NULL,                                  /* exit process */
+    NULL,                                  /* exit master */
+    NGX_MODULE_V1_PADDING
+};
+
+
+ngx_http_fitnudge_main_conf_t *
+ngx_http_fitnudge_main_conf(ngx_http_request_t *r)
+{
+    return ngx_http_get_module_main_conf(r, ngx_http_fitnudge_base_module);
+}
+
+
+ngx_http_fitnudge_ctx_t *
+ngx_http_fitnudge_ctx(ngx_http_request_t *r)
+{
+    ngx_pool_cleanup_t       *cln;
+    ngx_http_fitnudge_ctx_t  *ctx;
+
+    r = r->main;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_fitnudge_base_module);
+    if (ctx != NULL) {
+        return ctx;
+    }
+
+    /* an internal redirect clears the contexts of a request, but not its pool */
+    for (cln = r->pool->cleanup; cln != NULL; cln = cln->next) {
+        if (cln->handler == ngx_http_fitnudge_ctx_cleanup) {
+            ngx_http_set_ctx(r, cln->data, ngx_http_fitnudge_base_module);
+            return cln->data;
+        }
+    }
+
+    cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_fitnudge_ctx_t));
+    if (cln == NULL) {
+        return NULL;
+    }
+
+    ngx_memzero(cln->data, sizeof(ngx_http_fitnudge_ctx_t));
+    cln->handler = ngx_http_fitnudge_ctx_cleanup;
+
+    ngx_http_set_ctx(r, cln->data, ngx_http_fitnudge_base_module);
+
+    return cln->data;
+}
+
+
+/* Only a mark by which the context is found. */
+static void
+ngx_http_fitnudge_ctx_cleanup(void *data)
+{
+    (void) data;
+}
+
+
+static void *
+ngx_http_fitnudge_create_main_conf(ngx_conf_t *cf)
+{
+    ngx_pool_cleanup_t             *cln;
+    ngx_http_fitnudge_main_conf_t  *fmcf;
+
+    fmcf = ngx_pcalloc(cf->pool, sizeof(ngx_http_fitnudge_main_conf_t));
+    if (fmcf == NULL) {
+        return NULL;
+    }
+
+    cln = ngx_pool_cleanup_add(cf->pool, 0);
+    if (cln == NULL) {
+        return NULL;
+    }
+
+    cln->handler = ngx_http_fitnudge_free_main_conf;
+    cln->data = fmcf;
+
+    if (fn_settings_init(&fmcf->settings) != 0) {
+        return NULL;
+    }
+
+    fmcf->pg_connections = NGX_CONF_UNSET_UINT;
+    fmcf->pg_timeout = NGX_CONF_UNSET_MSEC;
+    fmcf->pg_queue = NGX_CONF_UNSET_UINT;
+    fmcf->redis_timeout = NGX_CONF_UNSET_MSEC;
+    fmcf->zone_size = NGX_CONF_UNSET_SIZE;
+
+    return fmcf;
+}
+
+
+static char *
+ngx_http_fitnudge_init_main_conf(ngx_conf_t *cf, void *conf)
+{
+    ngx_http_fitnudge_main_conf_t *fmcf = conf;
+
+    ngx_conf_init_uint_value(fmcf->pg_connections, 2);
+    ngx_conf_init_msec_value(fmcf->pg_timeout, 5000);
+    ngx_conf_init_uint_value(fmcf->pg_queue, 1024);
+    ngx_conf_init_msec_value(fmcf->redis_timeout, 1000);
+    ngx_conf_init_size_value(fmcf->zone_size, ZONE_SIZE);
+
+    if (fmcf->settings.redis != NULL
+        && ngx_http_fitnudge_redis_address(cf, fmcf) != NGX_CONF_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
+    if (!fmcf->enabled) {
+        return NGX_CONF_OK;
+    }
+
+    if (fmcf->settings.redis == NULL) {
+        return ngx_http_fitnudge_missing(cf, "fitnudge_redis");
+    }
+
+    if (fmcf->postgres.data == NULL) {
+        return ngx_http_fitnudge_missing(cf, "fitnudge_postgres");
+    }
+
+    if (fmcf->settings.jwt_secret == NULL) {
+        return ngx_http_fitnudge_missing(cf, "fitnudge_jwt_secret");
+    }
+
+    fmcf->zone = ngx_fitnudge_shm_add(cf, fmcf->zone_size);
+    if (fmcf->zone == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static void
+ngx_http_fitnudge_free_main_conf(void *data)
+{
+    ngx_http_fitnudge_main_conf_t *fmcf = data;
+
+    fn_settings_free(&fmcf->settings);
+
+    if (fmcf->postgres_password != NULL) {
+        ngx_explicit_memzero(fmcf->postgres_password, ngx_strlen(fmcf->postgres_password));
+        free(fmcf->postgres_password);
+        fmcf->postgres_password = NULL;
+    }
+}
+
+
+static char *
+ngx_http_fitnudge_missing(ngx_conf_t *cf, const char *name)
+{
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"fitnudge\" is on, but there is no \"%s\" directive", name);
+    return NGX_CONF_ERROR;
+}
+
+
+static char *
+ngx_http_fitnudge_redis_address(ngx_conf_t *cf, ngx_http_fitnudge_main_conf_t *fmcf)
+{
+    ngx_url_t  u;
+
+    ngx_memzero(&u, sizeof(ngx_url_t));
+
+    u.url.data = (u_char *) fmcf->settings.redis;
+    u.url.len = ngx_strlen(fmcf->settings.redis);
+    u.default_port = 6379;
+    u.no_resolve = 1;
+
+    if (ngx_parse_url(cf->pool, &u) != NGX_OK || u.naddrs != 1) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid address \"%V\" in \"fitnudge_redis\": %s", &u.url,
+                           u.err != NULL ? u.err : "unix:/path or ip:port is expected");
+        return NGX_CONF_ERROR;
+    }
+
+    fmcf->redis = u.addrs[0];
+
+    return NGX_CONF_OK;
+}
+
+
+static void *
+ngx_http_fitnudge_create_loc_conf(ngx_conf_t *cf)
+{
+    ngx_http_fitnudge_loc_conf_t  *flcf;
+
+    flcf = ngx_pcalloc(cf->pool, sizeof(ngx_http_fitnudge_loc_conf_t));
+    if (flcf == NULL) {
+        return NULL;
+    }
+
+    flcf->enable = NGX_CONF_UNSET;
+
+    return flcf;
+}
+
+
+static char *
+ngx_http_fitnudge_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
+{
+    ngx_http_fitnudge_loc_conf_t *prev = parent;
+    ngx_http_fitnudge_loc_conf_t *conf = child;
+
+    ngx_conf_merge_value(conf->enable, prev->enable, 0);
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_fitnudge_enable(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    char                           *rv;
+    ngx_http_fitnudge_loc_conf_t   *flcf = conf;
+    ngx_http_fitnudge_main_conf_t  *fmcf;
+
+    rv = ngx_conf_set_flag_slot(cf, cmd, conf);
+
+    if (rv == NGX_CONF_OK && flcf->enable) {
+        fmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_fitnudge_base_module);
+        fmcf->enabled = 1;
+    }
+
+    return rv;
+}
+
+
+static char *
+ngx_http_fitnudge_setting(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    const fn_setting_t             *setting;
+    ngx_http_fitnudge_main_conf_t  *fmcf = conf;
+
+    setting = fn_setting_find((char *) cmd->name.data, FN_SCOPE_HTTP);
+    if (setting == NULL) {
+        return "is not a setting";
+    }
+
+    return ngx_http_fitnudge_apply(cf, &fmcf->settings, setting);
+}
+
+
+static char *
+ngx_http_fitnudge_worker(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    char                           *rv;
+    ngx_conf_t                      save;
+    ngx_http_fitnudge_main_conf_t  *fmcf = conf;
+
+    if (fmcf->worker_block) {
+        return "is duplicate";
+    }
+
+    fmcf->worker_block = 1;
+
+    save = *cf;
+    cf->handler = ngx_http_fitnudge_worker_setting;
+    cf->handler_conf = conf;
+
+    rv = ngx_conf_parse(cf, NULL);
+
+    *cf = save;
+
+    return rv;
+}
+
+
+static char *
+ngx_http_fitnudge_worker_setting(ngx_conf_t *cf, ngx_command_t *dummy, void *conf)
+{
+    ngx_str_t                      *value;
+    const fn_setting_t             *setting;
+    ngx_http_fitnudge_main_conf_t  *fmcf = conf;
+
+    value = cf->args->elts;
+
+    if (cf->args->nelts != 2) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid number of arguments in \"%V\" directive", &value[0]);
+        return NGX_CONF_ERROR;
+    }
+
+    if (ngx_strcmp(value[0].data, "include") == 0) {
+        return ngx_conf_include(cf, dummy, conf);
+    }
+
+    setting = fn_setting_find((char *) value[0].data, FN_SCOPE_WORKER);
+    if (setting == NULL) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "unknown directive \"%V\" in \"fitnudge_worker\"", &value[0]);
+        return NGX_CONF_ERROR;
+    }
+
+    return ngx_http_fitnudge_apply(cf, &fmcf->settings, setting);
+}
+
+
+static char *
+ngx_http_fitnudge_apply(ngx_conf_t *cf, fn_settings_t *settings, const fn_setting_t *setting)
+{
+    const char  *err;
+    ngx_str_t   *value;
+
+    value = cf->args->elts;
+
+    err = fn_setting_apply(settings, setting, (char *) value[1].data);
+    if (err == NULL) {
+        return NGX_CONF_OK;
+    }
+
+    if (ngx_strncmp(err, "is ", 3) == 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"%V\" directive %s", &value[0], err);
+
+    } else {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"%V\": %s", &value[0], err);
+    }
+
+    return NGX_CONF_ERROR;
+}
+
+
+static char *
+ngx_http_fitnudge_postgres(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_str_t                      *value;
+    ngx_uint_t                      i;
+    ngx_http_fitnudge_main_conf_t  *fmcf = conf;
+
+    if (fmcf->postgres.data != NULL) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (ngx_http_fitnudge_conninfo(cf, &value[1]) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    fmcf->postgres = value[1];
+
+    for (i = 2; i < cf->args->nelts; i++) {
+        if (ngx_http_fitnudge_postgres_parameter(cf, fmcf, &value[i]) != NGX_CONF_OK) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid parameter \"%V\"", &value[i]);
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_fitnudge_postgres_parameter(ngx_conf_t *cf, ngx_http_fitnudge_main_conf_t *fmcf, ngx_str_t *value)
+{
+    ngx_int_t  n;
+    ngx_str_t  s;
+
+    if (ngx_strncmp(value->data, "connections=", 12) == 0) {
+        n = ngx_atoi(value->data + 12, value->len - 12);
+
+        if (n < 1 || n > CONNECTIONS_MAX || fmcf->pg_connections != NGX_CONF_UNSET_UINT) {
+            return NGX_CONF_ERROR;
+        }
+
+        fmcf->pg_connections = (ngx_uint_t) n;
+        return NGX_CONF_OK;
+    }
+
+    if (ngx_strncmp(value->data, "queue=", 6) == 0) {
+        n = ngx_atoi(value->data + 6, value->len - 6);
+
+        if (n < 1 || n > QUEUE_MAX || fmcf->pg_queue != NGX_CONF_UNSET_UINT) {
+            return NGX_CONF_ERROR;
+        }
+
+        fmcf->pg_queue = (ngx_uint_t) n;
+        return NGX_CONF_OK;
+    }
+
+    if (ngx_strncmp(value->data, "timeout=", 8) == 0) {
+        s.data = value->data + 8;
+        s.len = value->len - 8;
+        n = ngx_parse_time(&s, 0);
+
+        if (n < 1 || n > TIMEOUT_MAX || fmcf->pg_timeout != NGX_CONF_UNSET_MSEC) {
+            return NGX_CONF_ERROR;
+        }
+
+        fmcf->pg_timeout = (ngx_msec_t) n;
+        return NGX_CONF_OK;
+    }
+
+    return NGX_CONF_ERROR;
+}
+
+
+/*
+ * What libpq would do at connection time and an event loop cannot afford is refused now:
+ * resolving names, reading service files; and a password has its own directive.
+ */
+static char *
+ngx_http_fitnudge_conninfo(ngx_conf_t *cf, ngx_str_t *conninfo)
+{
+    char              *err, *rv;
+    const char        *host, *hostaddr;
+    PQconninfoOption  *options, *o;
+
+    err = NULL;
+    options = PQconninfoParse((char *) conninfo->data, &err);
+
+    if (options == NULL) {
+        /* libpq's text may quote a password: only its first words are ours */
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid connection string in \"fitnudge_postgres\"");
+        PQfreemem(err);
+        return NGX_CONF_ERROR;
+    }
+
+    rv = NGX_CONF_ERROR;
+    host = NULL;
+    hostaddr = NULL;
+
+    for (o = options; o->keyword != NULL; o++) {
+        if (o->val == NULL) {
+            continue;
+        }
+
+        if (ngx_strcmp(o->keyword, "password") == 0) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"password\" is not allowed in \"fitnudge_postgres\", "
+                               "use \"fitnudge_postgres_password\"");
+            goto done;
+        }
+
+        if (ngx_strcmp(o->keyword, "service") == 0) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"service\" is not allowed in \"fitnudge_postgres\"");
+            goto done;
+        }
+
+        if (ngx_strcmp(o->keyword, "options") == 0) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"options\" is not allowed in \"fitnudge_postgres\", "
+                               "use \"ALTER ROLE\" in the database");
+            goto done;
+        }
+
+        if (ngx_strcmp(o->keyword, "host") == 0) {
+            host = o->val;
+
+        } else if (ngx_strcmp(o->keyword, "hostaddr") == 0) {
+            hostaddr = o->val;
+        }
+    }
+
+    if (host != NULL && hostaddr == NULL && ngx_http_fitnudge_needs_dns(cf, host)) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "host \"%s\" in \"fitnudge_postgres\" is neither a socket directory "
+                           "nor an IP address, use \"hostaddr\"", host);
+        goto done;
+    }
+
+    rv = NGX_CONF_OK;
+
+done:
+
+    PQconninfoFree(options);
+
+    return rv;
+}
+
+
+static ngx_uint_t
+ngx_http_fitnudge_needs_dns(ngx_conf_t *cf, const char *hosts)
+{
+    u_char      *p, *last, *comma;
+    ngx_addr_t   addr;
+
+    p = (u_char *) hosts;
+    last = p + ngx_strlen(hosts);
+
+    for ( ;; ) {
+        comma = ngx_strlchr(p, last, ',');
+        if (comma == NULL) {
+            comma = last;
+        }
+
+        if (comma != p && *p != '/' && *p != '@'
+            && ngx_parse_addr(cf->temp_pool, &addr, p, (size_t) (comma - p)) != NGX_OK)
+        {
+            return 1;
+        }
+
+        if (comma == last) {
+            return 0;
+        }
+
+        p = comma + 1;
+    }
+}
+
+
+static char *
+ngx_http_fitnudge_postgres_password(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    char                            err[256];
+    size_t                          len;
+    ngx_str_t                      *value;
+    ngx_http_fitnudge_main_conf_t  *fmcf = conf;
+
+    if (fmcf->postgres_password != NULL) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    fmcf->postgres_password = fn_secret_load((char *) value[1].data, &len, err, sizeof(err));
+    if (fmcf->postgres_password == NULL) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"%V\": %s", &cmd->name, err);
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_fitnudge_redis_timeout(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    char                           *rv;
+    ngx_http_fitnudge_main_conf_t  *fmcf = conf;
+
+    rv = ngx_conf_set_msec_slot(cf, cmd, conf);
+
+    if (rv == NGX_CONF_OK && (fmcf->redis_timeout < 10 || fmcf->redis_timeout > 60 * 1000)) {
+        return "must be from 10ms to 1m";
+    }
+
+    return rv;
+}
+
+
+static char *
+ngx_http_fitnudge_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ssize_t                         size;
+    ngx_str_t                      *value;
+    ngx_http_fitnudge_main_conf_t  *fmcf = conf;
+
+    if (fmcf->zone_size != NGX_CONF_UNSET_SIZE) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+    size = ngx_parse_size(&value[1]);
+
+    if (size == NGX_ERROR) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid zone size \"%V\"", &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
+    if (size < NGX_FITNUDGE_SHM_MIN || size > NGX_FITNUDGE_SHM_MAX) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "zone size \"%V\" is not between 64k and 1g", &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
+    fmcf->zone_size = (size_t) size;
+
+    return NGX_CONF_OK;
+}

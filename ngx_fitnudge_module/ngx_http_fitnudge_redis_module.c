@@ -1,0 +1,744 @@
+/*
+ * What a worker process says to Redis and hears from it, over three connections:
+ *
+ *   commands   pipelined; the FIFO of ops is the order of the answers
+ *   replies    drains this process's own reply list, so that a job's answer comes to who waits for it
+ *   changes    subscribed to the tags that others change
+ *
+ * Each process listens to the changes for itself: applying one twice does no harm.  Whatever was
+ * published while nobody listened is made up for after each subscription: all generations
+ * are bumped and the revoked sessions are loaded through the command connection.
+ */
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "ngx_http_fitnudge.h"
+#include "ngx_fitnudge_redis.h"
+#include "ngx_fitnudge_redis_conn.h"
+#include "ngx_fitnudge_shm.h"
+#include "../worker/libfitnudge/fn_keys.h"
+#include "../worker/libfitnudge/fn_time.h"
+
+
+#define OPS_MAX             65536       /* commands without an answer */
+#define BUCKETS             4096        /* of the waiters' hash; a power of 2 */
+#define POP_WAIT            "5"         /* s; a server that does not even say "nothing" is away */
+#define POP_PATIENCE        8000        /* ms */
+#define POP_COUNT           "64"
+#define COMPLAIN_INTERVAL   60          /* s */
+#define REVOKED_PAGE        1000
+#define ID_LEN              36
+#define REPLY_KEY           "{fn}:r:"   /* FN_K_REPLY */
+
+
+static ngx_int_t ngx_fitnudge_redis_init_process(ngx_cycle_t *cycle);
+static void ngx_fitnudge_redis_exit_process(ngx_cycle_t *cycle);
+static ngx_int_t ngx_fitnudge_redis_name(ngx_cycle_t *cycle);
+static ngx_int_t ngx_fitnudge_redis_send(ngx_fitnudge_redis_conn_t *conn, int argc, const char *const *argv);
+static void ngx_fitnudge_redis_complain(const char *what);
+
+static void ngx_fitnudge_redis_commands_ready(ngx_fitnudge_redis_conn_t *conn);
+static ngx_uint_t ngx_fitnudge_redis_commands_reply(ngx_fitnudge_redis_conn_t *conn, redisReply *reply);
+static void ngx_fitnudge_redis_commands_idle(ngx_fitnudge_redis_conn_t *conn);
+static void ngx_fitnudge_redis_commands_lost(ngx_fitnudge_redis_conn_t *conn);
+
+static void ngx_fitnudge_redis_pop(ngx_fitnudge_redis_conn_t *conn);
+static ngx_uint_t ngx_fitnudge_redis_replies_reply(ngx_fitnudge_redis_conn_t *conn, redisReply *reply);
+static void ngx_fitnudge_redis_nothing(ngx_fitnudge_redis_conn_t *conn);
+static void ngx_fitnudge_redis_deliver(const char *p, size_t n);
+static ngx_queue_t *ngx_fitnudge_redis_bucket(const u_char *id);
+static void ngx_fitnudge_redis_waiter_released(ngx_fitnudge_op_t *op);
+
+static void ngx_fitnudge_redis_changes_ready(ngx_fitnudge_redis_conn_t *conn);
+static ngx_uint_t ngx_fitnudge_redis_changes_reply(ngx_fitnudge_redis_conn_t *conn, redisReply *reply);
+static void ngx_fitnudge_redis_changes_idle(ngx_fitnudge_redis_conn_t *conn);
+static void ngx_fitnudge_redis_changes_lost(ngx_fitnudge_redis_conn_t *conn);
+static void ngx_fitnudge_redis_apply(const char *p, size_t n);
+static void ngx_fitnudge_redis_load(void);
+static void ngx_fitnudge_redis_loaded(ngx_fitnudge_op_t *op, ngx_int_t rc, void *data);
+
+
+static const ngx_fitnudge_redis_role_t  ngx_fitnudge_redis_commands_role = {
+    "commands",
+    ngx_fitnudge_redis_commands_ready,
+    ngx_fitnudge_redis_commands_reply,
+    ngx_fitnudge_redis_commands_idle,
+    ngx_fitnudge_redis_commands_lost,
+    1
+};
+
+static const ngx_fitnudge_redis_role_t  ngx_fitnudge_redis_replies_role = {
+    "replies",
+    ngx_fitnudge_redis_pop,
+    ngx_fitnudge_redis_replies_reply,
+    NULL,
+    ngx_fitnudge_redis_nothing,
+    1
+};
+
+static const ngx_fitnudge_redis_role_t  ngx_fitnudge_redis_changes_role = {
+    "changes",
+    ngx_fitnudge_redis_changes_ready,
+    ngx_fitnudge_redis_changes_reply,
+    ngx_fitnudge_redis_changes_idle,
+    ngx_fitnudge_redis_changes_lost,
+    0
+};
+
+
+/* of this process, made when it starts */
+static struct {
+    ngx_fitnudge_redis_server_t  server;
+    ngx_fitnudge_redis_conn_t    commands;
+    ngx_fitnudge_redis_conn_t    replies;
+    ngx_fitnudge_redis_conn_t    changes;
+
+    ngx_msec_t                   timeout;
+    ngx_str_t                    incarnation;       /* points into reply_key */
+    u_char                       reply_key[128];
+
+    ngx_queue_t                  fifo;              /* ops with a command sent, oldest first */
+    ngx_uint_t                   nops;
+    ngx_queue_t                  waiters[BUCKETS];  /* ops by job id */
+
+    ngx_uint_t                   load_offset;
+    unsigned                     started:1;
+    unsigned                     subscribed:1;
+    unsigned                     stale:1;           /* revoked sessions have to be loaded */
+    unsigned                     loading:1;
+} ngx_fitnudge_redis;
+
+
+static ngx_http_module_t  ngx_http_fitnudge_redis_module_ctx = {
+    NULL,                                  /* preconfiguration */
+    NULL,                                  /* postconfiguration */
+    NULL,                                  /* create main configuration */
+    NULL,                                  /* init main configuration */
+    NULL,                                  /* create server configuration */
+    NULL,                                  /* merge server configuration */
+    NULL,                                  /* create location configuration */
+    NULL                                   /* merge location configuration */
+};
+
+
+extern ngx_module_t  ngx_http_fitnudge_redis_module;
+
+ngx_module_t  ngx_http_fitnudge_redis_module = {
+    NGX_MODULE_V1,
+    &ngx_http_fitnudge_redis_module_ctx,   /* module context */
+    NULL,                                  /* module directives */
+    NGX_HTTP_MODULE,                       /* module type */
+    NULL,                                  /* init master */
+    NULL,                                  /* init module */
+    ngx_fitnudge_redis_init_process,       /* init process */
+    NULL,                                  /* init thread */
+    NULL,                                  /* exit thread */
+    ngx_fitnudge_redis_exit_process,       /* exit process */
+    NULL,                                  /* exit master */
+    NGX_MODULE_V1_PADDING
+};
+
+
+ngx_int_t
+ngx_fitnudge_redis_command(ngx_fitnudge_op_t *op, int argc, const char **argv, const size_t *argvlen)
+{
+    if (!ngx_fitnudge_redis.commands.ready
+        || ngx_fitnudge_redis.nops >= OPS_MAX
+        || ngx_fitnudge_redis_conn_send(&ngx_fitnudge_redis.commands, argc, argv, argvlen) != NGX_OK)
+    {
+        ngx_fitnudge_op_free(op);
+        return NGX_DECLINED;
+    }
+
+    ngx_queue_insert_tail(&ngx_fitnudge_redis.fifo, &op->queue);
+    ngx_fitnudge_redis.nops++;
+    op->queued = 1;
+
+    return NGX_OK;
+}
+
+
+ngx_uint_t
+ngx_fitnudge_redis_up(void)
+{
+    return ngx_fitnudge_redis.commands.ready && ngx_fitnudge_redis.replies.ready;
+}
+
+
+const ngx_str_t *
+ngx_fitnudge_redis_incarnation(void)
+{
+    return &ngx_fitnudge_redis.incarnation;
+}
+
+
+ngx_int_t
+ngx_fitnudge_redis_wait(ngx_fitnudge_op_t *op, const u_char *id)
+{
+    if (!ngx_fitnudge_redis.started) {
+        ngx_fitnudge_op_free(op);
+        return NGX_DECLINED;
+    }
+
+    ngx_memcpy(op->id, id, ID_LEN);
+    op->released = ngx_fitnudge_redis_waiter_released;
+    op->queued = 1;
+
+    ngx_queue_insert_tail(ngx_fitnudge_redis_bucket(id), &op->queue);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_fitnudge_redis_init_process(ngx_cycle_t *cycle)
+{
+    ngx_uint_t                            i;
+    const ngx_http_fitnudge_main_conf_t  *fmcf;
+
+    if (ngx_process != NGX_PROCESS_WORKER && ngx_process != NGX_PROCESS_SINGLE) {
+        return NGX_OK;
+    }
+
+    fmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_fitnudge_base_module);
+
+    if (fmcf == NULL || !fmcf->enabled) {
+        return NGX_OK;
+    }
+
+    if (ngx_fitnudge_redis_name(cycle) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    ngx_queue_init(&ngx_fitnudge_redis.fifo);
+
+    for (i = 0; i < BUCKETS; i++) {
+        ngx_queue_init(&ngx_fitnudge_redis.waiters[i]);
+    }
+
+    ngx_fitnudge_redis.timeout = fmcf->redis_timeout;
+    ngx_fitnudge_redis.server.addr = &fmcf->redis;
+    ngx_fitnudge_redis.server.password = fmcf->settings.redis_password;
+    ngx_fitnudge_redis.server.incarnation = &ngx_fitnudge_redis.incarnation;
+    ngx_fitnudge_redis.server.timeout = fmcf->redis_timeout;
+    ngx_fitnudge_redis.started = 1;
+
+    ngx_fitnudge_redis_conn_start(&ngx_fitnudge_redis.commands, &ngx_fitnudge_redis_commands_role,
+                                  &ngx_fitnudge_redis.server, fmcf->redis_timeout);
+    ngx_fitnudge_redis_conn_start(&ngx_fitnudge_redis.replies, &ngx_fitnudge_redis_replies_role,
+                                  &ngx_fitnudge_redis.server, POP_PATIENCE);
+    ngx_fitnudge_redis_conn_start(&ngx_fitnudge_redis.changes, &ngx_fitnudge_redis_changes_role,
+                                  &ngx_fitnudge_redis.server, fmcf->redis_timeout);
+
+    return NGX_OK;
+}
+
+
+/*
+ * Until here the connections stayed open for requests that were still on their way; they do not hold
+ * the process, its timers of ops do.
+ */
+static void
+ngx_fitnudge_redis_exit_process(ngx_cycle_t *cycle)
+{
+    ngx_uint_t          i;
+    ngx_queue_t        *q;
+
+    if (!ngx_fitnudge_redis.started) {
+        return;
+    }
+
+    ngx_fitnudge_redis.started = 0;
+
+    ngx_fitnudge_redis_conn_stop(&ngx_fitnudge_redis.commands);
+    ngx_fitnudge_redis_conn_stop(&ngx_fitnudge_redis.replies);
+    ngx_fitnudge_redis_conn_stop(&ngx_fitnudge_redis.changes);
+
+    while (!ngx_queue_empty(&ngx_fitnudge_redis.fifo)) {
+        q = ngx_queue_head(&ngx_fitnudge_redis.fifo);
+        ngx_queue_remove(q);
+        ngx_fitnudge_op_free(ngx_queue_data(q, ngx_fitnudge_op_t, queue));
+    }
+
+    for (i = 0; i < BUCKETS; i++) {
+        while (!ngx_queue_empty(&ngx_fitnudge_redis.waiters[i])) {
+            q = ngx_queue_head(&ngx_fitnudge_redis.waiters[i]);
+            ngx_queue_remove(q);
+            ngx_fitnudge_op_free(ngx_queue_data(q, ngx_fitnudge_op_t, queue));
+        }
+    }
+}
+
+
+/* Each start of a process has its own list: nothing of the one that had the pid before is taken for ours. */
+static ngx_int_t
+ngx_fitnudge_redis_name(ngx_cycle_t *cycle)
+{
+    u_char     *p, *last;
+    ngx_str_t   host;
+
+    host = cycle->hostname;
+    host.len = ngx_min(host.len, 64);
+
+    p = ngx_cpymem(ngx_fitnudge_redis.reply_key, REPLY_KEY, sizeof(REPLY_KEY) - 1);
+    last = ngx_fitnudge_redis.reply_key + sizeof(ngx_fitnudge_redis.reply_key) - 1;
+
+    ngx_fitnudge_redis.incarnation.data = p;
+
+    last = ngx_slprintf(p, last, "%V:%P:%uL", &host, ngx_pid, fn_now_ms());
+    *last = '\0';
+
+    ngx_fitnudge_redis.incarnation.len = (size_t) (last - p);
+    ngx_fitnudge_redis.server.probe_key.data = ngx_fitnudge_redis.reply_key;
+    ngx_fitnudge_redis.server.probe_key.len = (size_t) (last - ngx_fitnudge_redis.reply_key);
+
+    for ( /* void */ ; p < last; p++) {
+        if (!((*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9')
+              || *p == '.' || *p == '_' || *p == ':' || *p == '-'))
+        {
+            *p = '-';
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_fitnudge_redis_send(ngx_fitnudge_redis_conn_t *conn, int argc, const char *const *argv)
+{
+    int     i;
+    size_t  lens[8];
+
+    for (i = 0; i < argc; i++) {
+        lens[i] = ngx_strlen(argv[i]);
+    }
+
+    return ngx_fitnudge_redis_conn_send(conn, argc, argv, lens);
+}
+
+
+/* Something that should not be, and that may come with every message. */
+static void
+ngx_fitnudge_redis_complain(const char *what)
+{
+    static time_t  next;
+
+    if (ngx_time() >= next) {
+        next = ngx_time() + COMPLAIN_INTERVAL;
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0, "fitnudge: redis: %s", what);
+    }
+}
+
+
+/* commands */
+
+static void
+ngx_fitnudge_redis_commands_ready(ngx_fitnudge_redis_conn_t *conn)
+{
+    (void) conn;
+
+    ngx_fitnudge_redis_load();
+}
+
+
+static ngx_uint_t
+ngx_fitnudge_redis_commands_reply(ngx_fitnudge_redis_conn_t *conn, redisReply *reply)
+{
+    ngx_uint_t          unfit;
+    ngx_queue_t        *q;
+    ngx_connection_t   *c = conn->connection;
+
+    if (ngx_queue_empty(&ngx_fitnudge_redis.fifo)) {
+        ngx_fitnudge_redis_conn_fail(conn, 0, "an answer without a question");
+        return 0;
+    }
+
+    q = ngx_queue_head(&ngx_fitnudge_redis.fifo);
+    ngx_queue_remove(q);
+    ngx_fitnudge_redis.nops--;
+
+    /* it became a replica, or began to load its data anew */
+    unfit = reply->type == REDIS_REPLY_ERROR
+            && (ngx_strncmp(reply->str, "READONLY", 8) == 0 || ngx_strncmp(reply->str, "LOADING", 7) == 0
+                || ngx_strncmp(reply->str, "MASTERDOWN", 10) == 0);
+
+    ngx_fitnudge_op_complete(ngx_queue_data(q, ngx_fitnudge_op_t, queue), NGX_OK, reply);
+
+    if (unfit && conn->connection == c) {
+        ngx_fitnudge_redis_conn_fail(conn, 0, reply->str);
+    }
+
+    return 1;
+}
+
+
+static void
+ngx_fitnudge_redis_commands_idle(ngx_fitnudge_redis_conn_t *conn)
+{
+    size_t              len = 4;
+    const char         *ping = "PING";
+    ngx_fitnudge_op_t  *op;
+
+    if (ngx_fitnudge_redis.nops == 0) {
+        op = ngx_fitnudge_op_create(NULL, conn->patience, NULL, NULL);
+        if (op != NULL) {
+            op->timeout.cancelable = 1;
+            (void) ngx_fitnudge_redis_command(op, 1, &ping, &len);
+        }
+    }
+
+    ngx_fitnudge_redis_load();
+}
+
+
+static void
+ngx_fitnudge_redis_commands_lost(ngx_fitnudge_redis_conn_t *conn)
+{
+    ngx_queue_t         lost, *q;
+
+    (void) conn;
+
+    ngx_queue_init(&lost);
+
+    if (!ngx_queue_empty(&ngx_fitnudge_redis.fifo)) {
+        ngx_queue_add(&lost, &ngx_fitnudge_redis.fifo);
+        ngx_queue_init(&ngx_fitnudge_redis.fifo);
+    }
+
+    ngx_fitnudge_redis.nops = 0;
+
+    while (!ngx_queue_empty(&lost)) {
+        q = ngx_queue_head(&lost);
+        ngx_queue_remove(q);
+        ngx_fitnudge_op_complete(ngx_queue_data(q, ngx_fitnudge_op_t, queue), NGX_ERROR, NULL);
+    }
+}
+
+
+/* replies */
+
+static void
+ngx_fitnudge_redis_pop(ngx_fitnudge_redis_conn_t *conn)
+{
+    const char  *argv[7];
+
+    argv[0] = "BLMPOP";
+    argv[1] = POP_WAIT;
+    argv[2] = "1";
+    argv[3] = (char *) ngx_fitnudge_redis.reply_key;
+    argv[4] = "RIGHT";
+    argv[5] = "COUNT";
+    argv[6] = POP_COUNT;
+
+    if (ngx_fitnudge_redis_send(conn, 7, argv) != NGX_OK) {
+        ngx_fitnudge_redis_conn_fail(conn, 0, "no memory");
+    }
+}
+
+
+static ngx_uint_t
+ngx_fitnudge_redis_replies_reply(ngx_fitnudge_redis_conn_t *conn, redisReply *reply)
+{
+    size_t       i;
+    redisReply  *list;
+
+    if (reply->type == REDIS_REPLY_ERROR) {
+        ngx_fitnudge_redis_conn_fail(conn, 0, reply->str);
+        return 0;
+    }
+
+    if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 2
+        && reply->element[1]->type == REDIS_REPLY_ARRAY)
+    {
+        list = reply->element[1];
+
+        for (i = 0; i < list->elements; i++) {
+            if (list->element[i]->type == REDIS_REPLY_STRING) {
+                ngx_fitnudge_redis_deliver(list->element[i]->str, (size_t) list->element[i]->len);
+            }
+        }
+
+    } else if (reply->type != REDIS_REPLY_NIL) {
+        ngx_fitnudge_redis_complain("unexpected answer to BLMPOP");
+    }
+
+    ngx_fitnudge_redis_pop(conn);
+
+    return 1;
+}
+
+
+/* Who waits goes on to wait: the answer may still come, and if not there is the op's own timeout. */
+static void
+ngx_fitnudge_redis_nothing(ngx_fitnudge_redis_conn_t *conn)
+{
+    (void) conn;
+}
+
+
+static void
+ngx_fitnudge_redis_deliver(const char *p, size_t n)
+{
+    unsigned            i;
+    ngx_queue_t         found, *bucket, *q, *next;
+    fn_reply_env_t      reply;
+    ngx_fitnudge_op_t  *op;
+
+    if (fn_reply_env_parse(&reply, p, n) != 0 || reply.id.n != ID_LEN) {
+        ngx_fitnudge_redis_complain("malformed reply dropped");
+        return;
+    }
+
+    /* first the tags: whoever gets the answer may read at once, and must see what was written */
+    for (i = 0; i < reply.ntags; i++) {
+        ngx_fitnudge_shm_apply((const u_char *) reply.tags[i].p, reply.tags[i].n);
+    }
+
+    ngx_queue_init(&found);
+    bucket = ngx_fitnudge_redis_bucket((const u_char *) reply.id.p);
+
+    for (q = ngx_queue_head(bucket); q != ngx_queue_sentinel(bucket); q = next) {
+        next = ngx_queue_next(q);
+        op = ngx_queue_data(q, ngx_fitnudge_op_t, queue);
+
+        if (ngx_memcmp(op->id, reply.id.p, ID_LEN) == 0) {
+            ngx_queue_remove(q);
+            ngx_queue_insert_tail(&found, q);
+        }
+    }
+
+    /* one that completes may let go of another: it then leaves this queue by itself */
+    while (!ngx_queue_empty(&found)) {
+        q = ngx_queue_head(&found);
+        op = ngx_queue_data(q, ngx_fitnudge_op_t, queue);
+
+        ngx_queue_remove(q);
+        op->queued = 0;
+        op->released = NULL;
+
+        ngx_fitnudge_op_complete(op, NGX_OK, &reply);
+    }
+}
+
+
+static ngx_queue_t *
+ngx_fitnudge_redis_bucket(const u_char *id)
+{
+    return &ngx_fitnudge_redis.waiters[XXH3_64bits(id, ID_LEN) & (BUCKETS - 1)];
+}
+
+
+static void
+ngx_fitnudge_redis_waiter_released(ngx_fitnudge_op_t *op)
+{
+    ngx_queue_remove(&op->queue);
+    ngx_fitnudge_op_free(op);
+}
+
+
+/* changes */
+
+static void
+ngx_fitnudge_redis_changes_ready(ngx_fitnudge_redis_conn_t *conn)
+{
+    const char  *argv[2];
+
+    argv[0] = "SUBSCRIBE";
+    argv[1] = FN_K_CHANGES;
+
+    if (ngx_fitnudge_redis_send(conn, 2, argv) != NGX_OK) {
+        ngx_fitnudge_redis_conn_fail(conn, 0, "no memory");
+    }
+}
+
+
+static ngx_uint_t
+ngx_fitnudge_redis_changes_reply(ngx_fitnudge_redis_conn_t *conn, redisReply *reply)
+{
+    const char  *kind;
+
+    if (reply->type == REDIS_REPLY_ERROR) {
+        ngx_fitnudge_redis_conn_fail(conn, 0, reply->str);
+        return 0;
+    }
+
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements < 2
+        || reply->element[0]->type != REDIS_REPLY_STRING)
+    {
+        ngx_fitnudge_redis_complain("unexpected message on the change channel");
+        return 0;
+    }
+
+    kind = reply->element[0]->str;
+
+    if (ngx_strcmp(kind, "message") == 0) {
+        if (reply->elements == 3 && reply->element[2]->type == REDIS_REPLY_STRING) {
+            ngx_fitnudge_redis_apply(reply->element[2]->str, (size_t) reply->element[2]->len);
+        }
+
+        return 0;
+    }
+
+    if (ngx_strcmp(kind, "subscribe") == 0) {
+        ngx_fitnudge_redis.subscribed = 1;
+        ngx_fitnudge_redis.stale = 1;
+
+        if (!ngx_fitnudge_redis.loading) {
+            ngx_fitnudge_redis.load_offset = 0;
+        }
+
+        ngx_fitnudge_shm_bump_all();
+        ngx_fitnudge_redis_load();
+    }
+
+    /* ... or "pong" */
+    return 1;
+}
+
+
+static void
+ngx_fitnudge_redis_changes_idle(ngx_fitnudge_redis_conn_t *conn)
+{
+    const char  *ping = "PING";
+
+    if (conn->awaited == 0 && ngx_fitnudge_redis_send(conn, 1, &ping) != NGX_OK) {
+        ngx_fitnudge_redis_conn_fail(conn, 0, "no memory");
+    }
+}
+
+
+static void
+ngx_fitnudge_redis_changes_lost(ngx_fitnudge_redis_conn_t *conn)
+{
+    (void) conn;
+
+    ngx_fitnudge_redis.subscribed = 0;
+}
+
+
+/* Tags separated by spaces. */
+static void
+ngx_fitnudge_redis_apply(const char *p, size_t n)
+{
+    const char  *last, *end;
+
+    last = p + n;
+
+    while (p < last) {
+        end = memchr(p, ' ', (size_t) (last - p));
+        if (end == NULL) {
+            end = last;
+        }
+
+        ngx_fitnudge_shm_apply((const u_char *) p, (size_t) (end - p));
+
+        p = end + 1;
+    }
+}
+
+
+/*
+ * Loads the revoked sessions a page at a time, once the subscription stands, so that none is missed in between.
+ * From the highest score down: what the pool removes meanwhile has expired and is at the other end.
+ */
+static void
+ngx_fitnudge_redis_load(void)
+{
+    int                 i;
+    u_char              min[NGX_TIME_T_LEN + 1], offset[NGX_INT_T_LEN + 1], count[NGX_INT_T_LEN + 1];
+    size_t              lens[8];
+    const char         *argv[8];
+    ngx_fitnudge_op_t  *op;
+
+    if (!ngx_fitnudge_redis.stale || ngx_fitnudge_redis.loading
+        || !ngx_fitnudge_redis.subscribed || !ngx_fitnudge_redis.commands.ready)
+    {
+        return;
+    }
+
+    op = ngx_fitnudge_op_create(NULL, ngx_fitnudge_redis.timeout, ngx_fitnudge_redis_loaded, NULL);
+    if (op == NULL) {
+        return;
+    }
+
+    op->timeout.cancelable = 1;
+
+    *ngx_sprintf(min, "%T", ngx_time() - NGX_FITNUDGE_SHM_SLACK) = '\0';
+    *ngx_sprintf(offset, "%ui", ngx_fitnudge_redis.load_offset) = '\0';
+    *ngx_sprintf(count, "%ui", (ngx_uint_t) REVOKED_PAGE) = '\0';
+
+    argv[0] = "ZREVRANGEBYSCORE";
+    argv[1] = FN_K_REVOKED;
+    argv[2] = "+inf";
+    argv[3] = (char *) min;
+    argv[4] = "WITHSCORES";
+    argv[5] = "LIMIT";
+    argv[6] = (char *) offset;
+    argv[7] = (char *) count;
+
+    for (i = 0; i < 8; i++) {
+        lens[i] = ngx_strlen(argv[i]);
+    }
+
+    /* a page that finds the flag set again was overtaken by another subscription */
+    ngx_fitnudge_redis.stale = 0;
+
+    if (ngx_fitnudge_redis_command(op, 8, argv, lens) == NGX_OK) {
+        ngx_fitnudge_redis.loading = 1;
+
+    } else {
+        ngx_fitnudge_redis.stale = 1;
+    }
+}
+
+
+static void
+ngx_fitnudge_redis_loaded(ngx_fitnudge_op_t *op, ngx_int_t rc, void *data)
+{
+    size_t       i;
+    u_char      *p, tag[128];
+    redisReply  *reply = data;
+    redisReply  *id, *score;
+
+    (void) op;
+
+    ngx_fitnudge_redis.loading = 0;
+
+    if (rc != NGX_OK || reply->type != REDIS_REPLY_ARRAY) {
+        /* tried again by the next tick, or when the connection is back */
+        ngx_fitnudge_redis.stale = 1;
+        ngx_fitnudge_redis.load_offset = 0;
+
+        if (rc == NGX_OK) {
+            ngx_fitnudge_redis_complain("revoked sessions cannot be loaded");
+        }
+
+        return;
+    }
+
+    for (i = 0; i + 1 < reply->elements; i += 2) {
+        id = reply->element[i];
+        score = reply->element[i + 1];
+
+        if (id->type == REDIS_REPLY_STRING && score->type == REDIS_REPLY_STRING) {
+            p = ngx_snprintf(tag, sizeof(tag), "revoked:%*s:%*s", (size_t) id->len, id->str,
+                             (size_t) score->len, score->str);
+            ngx_fitnudge_shm_apply(tag, (size_t) (p - tag));
+        }
+    }
+
+    if (ngx_fitnudge_redis.stale) {
+        ngx_fitnudge_redis.load_offset = 0;
+
+    } else if (reply->elements == 2 * REVOKED_PAGE) {
+        ngx_fitnudge_redis.load_offset += REVOKED_PAGE;
+        ngx_fitnudge_redis.stale = 1;
+
+    } else {
+        ngx_fitnudge_redis.load_offset = 0;
+        return;
+    }
+
+    ngx_fitnudge_redis_load();
+}

@@ -1,0 +1,419 @@
+/*
+ * The shared memory of the worker processes.
+ *
+ * Generations: an array of counters, a tag's hash picks one.  A collision costs a cache miss, no
+ * more.  What "bump all" adds to is one epoch, the high half of every generation.
+ *
+ * Revoked sessions: an open-addressed table of 24-byte slots.  A session may be in any of the WINDOW
+ * slots that follow its hash.  A slot that was used once never becomes unused again, only dead, so that a
+ * reader may stop at the first unused one.  Writers hold the zone's mutex; readers take no lock:
+ * a slot is live only while its `until` is, which a writer kills before it changes the
+ * id and sets when the id is whole.  A writer that dies in between leaves a dead slot.
+ */
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "ngx_http_fitnudge.h"
+#include "ngx_fitnudge_shm.h"
+
+
+#define LAYOUT      1           /* of this structure; a zone of another layout is refused */
+#define COUNTERS    65536       /* fewer in a small zone */
+#define WINDOW      32
+#define UNUSED      0
+#define DEAD        1
+
+#define REVOKED     "revoked:"
+#define SESSION_LEN 36
+
+
+typedef struct {
+    uint64_t         hi, lo;    /* session id */
+    uint64_t         until;     /* unix s; UNUSED, DEAD */
+} ngx_fitnudge_shm_slot_t;
+
+
+typedef struct {
+    ngx_uint_t                layout;
+    uint64_t                  epoch;
+    uint64_t                  evicted;
+    ngx_uint_t                counters_mask;
+    ngx_uint_t                slots_n;
+    uint64_t                 *counters;
+    ngx_fitnudge_shm_slot_t  *slots;
+} ngx_fitnudge_shm_t;
+
+
+static ngx_int_t ngx_fitnudge_shm_init_zone(ngx_shm_zone_t *zone, void *data);
+static ngx_int_t ngx_fitnudge_shm_init_process(ngx_cycle_t *cycle);
+static ngx_uint_t ngx_fitnudge_shm_session(uint64_t *hi, uint64_t *lo, const u_char *p);
+static void ngx_fitnudge_shm_revoke(const u_char *p, size_t len);
+static void ngx_fitnudge_shm_insert(uint64_t hi, uint64_t lo, uint64_t until);
+
+
+/* of this process, set when it starts */
+static ngx_fitnudge_shm_t  *ngx_fitnudge_shm;
+static ngx_slab_pool_t     *ngx_fitnudge_shm_pool;
+
+
+static ngx_http_module_t  ngx_http_fitnudge_shm_module_ctx = {
+    NULL,                                  /* preconfiguration */
+    NULL,                                  /* postconfiguration */
+    NULL,                                  /* create main configuration */
+    NULL,                                  /* init main configuration */
+    NULL,                                  /* create server configuration */
+    NULL,                                  /* merge server configuration */
+    NULL,                                  /* create location configuration */
+    NULL                                   /* merge location configuration */
+};
+
+
+extern ngx_module_t  ngx_http_fitnudge_shm_module;
+
+ngx_module_t  ngx_http_fitnudge_shm_module = {
+    NGX_MODULE_V1,
+    &ngx_http_fitnudge_shm_module_ctx,     /* module context */
+    NULL,                                  /* module directives */
+    NGX_HTTP_MODULE,                       /* module type */
+    NULL,                                  /* init master */
+    NULL,                                  /* init module */
+    ngx_fitnudge_shm_init_process,         /* init process */
+    NULL,                                  /* init thread */
+    NULL,                                  /* exit thread */
+    NULL,                                  /* exit process */
+    NULL,                                  /* exit master */
+    NGX_MODULE_V1_PADDING
+};
+
+
+ngx_shm_zone_t *
+ngx_fitnudge_shm_add(ngx_conf_t *cf, size_t size)
+{
+    ngx_str_t        name = ngx_string("fitnudge");
+    ngx_shm_zone_t  *zone;
+
+    zone = ngx_shared_memory_add(cf, &name, size, &ngx_http_fitnudge_shm_module);
+    if (zone == NULL) {
+        return NULL;
+    }
+
+    zone->init = ngx_fitnudge_shm_init_zone;
+
+    return zone;
+}
+
+
+void
+ngx_fitnudge_shm_apply(const u_char *tag, size_t len)
+{
+    uint64_t             *counter;
+    ngx_fitnudge_shm_t   *sh = ngx_fitnudge_shm;
+
+    if (sh == NULL || len == 0) {
+        return;
+    }
+
+    if (len > sizeof(REVOKED) - 1 && ngx_memcmp(tag, REVOKED, sizeof(REVOKED) - 1) == 0) {
+        ngx_fitnudge_shm_revoke(tag + sizeof(REVOKED) - 1, len - (sizeof(REVOKED) - 1));
+        return;
+    }
+
+    counter = &sh->counters[XXH3_64bits(tag, len) & sh->counters_mask];
+    (void) __atomic_add_fetch(counter, 1, __ATOMIC_SEQ_CST);
+}
+
+
+void
+ngx_fitnudge_shm_bump_all(void)
+{
+    if (ngx_fitnudge_shm != NULL) {
+        (void) __atomic_add_fetch(&ngx_fitnudge_shm->epoch, 1, __ATOMIC_SEQ_CST);
+    }
+}
+
+
+uint64_t
+ngx_fitnudge_shm_generation(const u_char *tag, size_t len)
+{
+    uint64_t             epoch, *counter;
+    ngx_fitnudge_shm_t  *sh = ngx_fitnudge_shm;
+
+    if (sh == NULL) {
+        return 0;
+    }
+
+    counter = &sh->counters[XXH3_64bits(tag, len) & sh->counters_mask];
+    epoch = __atomic_load_n(&sh->epoch, __ATOMIC_SEQ_CST);
+
+    return (epoch << 32) + __atomic_load_n(counter, __ATOMIC_SEQ_CST);
+}
+
+
+ngx_uint_t
+ngx_fitnudge_shm_revoked(const u_char *session, time_t now)
+{
+    uint64_t                  hi, lo, until, slot_hi, slot_lo;
+    ngx_uint_t                i, n, tries;
+    ngx_fitnudge_shm_t       *sh = ngx_fitnudge_shm;
+    ngx_fitnudge_shm_slot_t  *slot;
+
+    if (sh == NULL || !ngx_fitnudge_shm_session(&hi, &lo, session)) {
+        return 0;
+    }
+
+    n = XXH3_64bits_withSeed(&lo, sizeof(lo), hi) % sh->slots_n;
+    tries = 0;
+
+    for (i = 0; i < WINDOW; i++) {
+        slot = &sh->slots[n];
+
+        until = __atomic_load_n(&slot->until, __ATOMIC_ACQUIRE);
+
+        if (until == UNUSED) {
+            return 0;
+        }
+
+        slot_hi = __atomic_load_n(&slot->hi, __ATOMIC_ACQUIRE);
+        slot_lo = __atomic_load_n(&slot->lo, __ATOMIC_ACQUIRE);
+
+        /* the slot changed hands meanwhile: look again, but not forever */
+        if (until != __atomic_load_n(&slot->until, __ATOMIC_ACQUIRE) && tries++ < WINDOW) {
+            i--;
+            continue;
+        }
+
+        if (slot_hi == hi && slot_lo == lo && until > (uint64_t) now) {
+            return 1;
+        }
+
+        n = (n + 1) % sh->slots_n;
+    }
+
+    return 0;
+}
+
+
+uint64_t
+ngx_fitnudge_shm_evicted(void)
+{
+    return ngx_fitnudge_shm == NULL ? 0 : __atomic_load_n(&ngx_fitnudge_shm->evicted, __ATOMIC_RELAXED);
+}
+
+
+static ngx_int_t
+ngx_fitnudge_shm_init_zone(ngx_shm_zone_t *zone, void *data)
+{
+    size_t               size, bytes;
+    ngx_uint_t           n;
+    ngx_slab_pool_t     *pool;
+    ngx_fitnudge_shm_t  *sh;
+
+    pool = (ngx_slab_pool_t *) zone->shm.addr;
+
+    if (data != NULL || zone->shm.exists) {
+        sh = data != NULL ? data : pool->data;
+
+        if (sh->layout != LAYOUT) {
+            ngx_log_error(NGX_LOG_EMERG, zone->shm.log, 0,
+                          "zone \"%V\" has layout %ui, this module needs %ui: restart nginx",
+                          &zone->shm.name, sh->layout, (ngx_uint_t) LAYOUT);
+            return NGX_ERROR;
+        }
+
+        zone->data = sh;
+        return NGX_OK;
+    }
+
+    sh = ngx_slab_calloc(pool, sizeof(ngx_fitnudge_shm_t));
+    if (sh == NULL) {
+        return NGX_ERROR;
+    }
+
+    size = zone->shm.size;
+    n = COUNTERS;
+
+    while (n * sizeof(uint64_t) > size / 4) {
+        n /= 2;
+    }
+
+    sh->counters_mask = n - 1;
+    sh->counters = ngx_slab_calloc(pool, n * sizeof(uint64_t));
+    if (sh->counters == NULL) {
+        return NGX_ERROR;
+    }
+
+    /* all other pages; nothing else is allocated from this zone */
+    bytes = pool->pfree * ngx_pagesize;
+    sh->slots_n = bytes / sizeof(ngx_fitnudge_shm_slot_t);
+    sh->slots = sh->slots_n < WINDOW ? NULL : ngx_slab_calloc(pool, bytes);
+    if (sh->slots == NULL) {
+        return NGX_ERROR;
+    }
+
+    /* a zone made anew must not repeat the generations of the one before */
+    sh->epoch = (uint64_t) ngx_time();
+    sh->layout = LAYOUT;
+
+    pool->data = sh;
+    zone->data = sh;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_fitnudge_shm_init_process(ngx_cycle_t *cycle)
+{
+    ngx_http_fitnudge_main_conf_t  *fmcf;
+
+    ngx_fitnudge_shm = NULL;
+
+    fmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_fitnudge_base_module);
+
+    if (fmcf != NULL && fmcf->zone != NULL) {
+        ngx_fitnudge_shm_pool = (ngx_slab_pool_t *) fmcf->zone->shm.addr;
+        ngx_fitnudge_shm = fmcf->zone->data;
+    }
+
+    return NGX_OK;
+}
+
+
+/* "<session id>:<unix s>" */
+static void
+ngx_fitnudge_shm_revoke(const u_char *p, size_t len)
+{
+    time_t    until;
+    uint64_t  hi, lo;
+
+    if (len < SESSION_LEN + 2
+        || p[SESSION_LEN] != ':'
+        || !ngx_fitnudge_shm_session(&hi, &lo, p))
+    {
+        goto invalid;
+    }
+
+    until = ngx_atotm((u_char *) p + SESSION_LEN + 1, len - SESSION_LEN - 1);
+    if (until == (time_t) NGX_ERROR) {
+        goto invalid;
+    }
+
+    until += NGX_FITNUDGE_SHM_SLACK;
+
+    if (until > ngx_time()) {
+        ngx_fitnudge_shm_insert(hi, lo, (uint64_t) until);
+    }
+
+    return;
+
+invalid:
+
+    ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0, "fitnudge: malformed revocation ignored");
+}
+
+
+static void
+ngx_fitnudge_shm_insert(uint64_t hi, uint64_t lo, uint64_t until)
+{
+    uint64_t                  now;
+    ngx_uint_t                i, n;
+    ngx_fitnudge_shm_t       *sh = ngx_fitnudge_shm;
+    ngx_fitnudge_shm_slot_t  *slot, *place, *first;
+
+    now = (uint64_t) ngx_time();
+    n = XXH3_64bits_withSeed(&lo, sizeof(lo), hi) % sh->slots_n;
+    place = NULL;
+    first = NULL;
+
+    ngx_shmtx_lock(&ngx_fitnudge_shm_pool->mutex);
+
+    for (i = 0; i < WINDOW; i++) {
+        slot = &sh->slots[n];
+
+        if (slot->until == UNUSED) {
+            place = place == NULL ? slot : place;
+            break;
+        }
+
+        if (slot->until > now && slot->hi == hi && slot->lo == lo) {
+            if (slot->until < until) {
+                __atomic_store_n(&slot->until, until, __ATOMIC_RELEASE);
+            }
+
+            goto done;
+        }
+
+        if (slot->until <= now) {
+            place = place == NULL ? slot : place;
+
+        } else if (first == NULL || slot->until < first->until) {
+            first = slot;
+        }
+
+        n = (n + 1) % sh->slots_n;
+    }
+
+    if (place == NULL) {
+        (void) __atomic_add_fetch(&sh->evicted, 1, __ATOMIC_RELAXED);
+
+        /* what expires first goes, and that may be the new one */
+        if (first->until >= until) {
+            goto done;
+        }
+
+        place = first;
+    }
+
+    __atomic_store_n(&place->until, DEAD, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&place->hi, hi, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&place->lo, lo, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&place->until, until, __ATOMIC_SEQ_CST);
+
+done:
+
+    ngx_shmtx_unlock(&ngx_fitnudge_shm_pool->mutex);
+}
+
+
+/* The 36 characters of a session id as two words. 0 when they are none. */
+static ngx_uint_t
+ngx_fitnudge_shm_session(uint64_t *hi, uint64_t *lo, const u_char *p)
+{
+    u_char      c;
+    uint64_t    word[2] = { 0, 0 };
+    ngx_uint_t  i, digits;
+
+    digits = 0;
+
+    for (i = 0; i < SESSION_LEN; i++) {
+        c = p[i];
+
+        if (i == 8 || i == 13 || i == 18 || i == 23) {
+            if (c != '-') {
+                return 0;
+            }
+
+            continue;
+        }
+
+        if (c >= '0' && c <= '9') {
+            c = (u_char) (c - '0');
+
+        } else {
+            c = (u_char) (c | 0x20);
+            if (c < 'a' || c > 'f') {
+                return 0;
+            }
+
+            c = (u_char) (c - 'a' + 10);
+        }
+
+        word[digits / 16] = (word[digits / 16] << 4) | c;
+        digits++;
+    }
+
+    *hi = word[0];
+    *lo = word[1];
+
+    return 1;
+}
