@@ -10,6 +10,7 @@
 #include "libfitnudge/fn_envelope.h"
 #include "libfitnudge/fn_jobs.h"
 #include "pool.h"
+#include "redis.h"
 
 #define FN_BATCH_MAX    64
 #define FN_REPLY_TTL_MS 60000
@@ -51,14 +52,25 @@ void fn_batch_free(fn_batch_t *batch);
 int  fn_wait_begin(fn_delivery_t *d, unsigned k);
 void fn_wait_fds(fn_delivery_t *d, int fds[2]);     /* -1 = none */
 void fn_wait_end(fn_delivery_t *d);                 /* nothing arrives in the slot after this; harmless when not armed */
-/* All of it for a process that has nothing else to do: up to 2 s, less when a signal comes. */
-void fn_wait(fn_delivery_t *d, unsigned k);
+/* All of it for a process that has nothing else to do: up to ms (at most 2 s), less when a signal comes. */
+void fn_wait(fn_delivery_t *d, unsigned k, unsigned ms);
 
 /*
  * The results of one or more jobs of one slot, sent as one script call. Values are copied.
  * For each job: fn_finish_job, then any of the others.
  */
 typedef struct fn_finish_s fn_finish_t;
+
+struct fn_finish_s {
+    fn_buf_t   arena;
+    struct { size_t at, len; }  *arg;       /* ARGV of finish.lua, in the arena */
+    unsigned   n, size;
+    unsigned   jobs;
+    unsigned   nops;                        /* of the last job */
+    size_t     count_at;                    /* where its number of ops is written */
+    fn_buf_t   scratch;
+    int        failed;                      /* no memory: nothing is sent, the jobs stay in the slot */
+};
 
 fn_finish_t *fn_finish_new(void);                   /* reusable; NULL = no memory */
 void fn_finish_free(fn_finish_t *f);
@@ -89,8 +101,31 @@ int fn_finish_take(fn_delivery_t *d, unsigned k, fn_finish_t *f, unsigned char *
 /* Puts everything in slot k back to the right end of its queue, as it was. For leaving in order. */
 void fn_giveback(fn_delivery_t *d, unsigned k);
 
+/*
+ * Returns the jobs in a slot whose owner has gone to their queues. suspect: they may have taken it down; with `only` (an id)
+ * just that job may have. -1 = connection lost, else the number of jobs.
+ */
+int fn_reap(fn_redis_t *r, const char *slot, int suspect, const char *only);
+
+int         fn_task_parse(fn_task_t *t, const char *p, size_t n);      /* 0, or -1 = no envelope */
+const char *fn_task_lane(const fn_task_t *t);
+
+/* The connection, for single commands between the calls above; it may be down (c == NULL). */
+fn_redis_t *fn_delivery_redis(fn_delivery_t *d);
+
 /* Backoff with full jitter from the job's row: 0 .. min(cap, base << attempt) ms. */
 unsigned fn_backoff_ms(const fn_job_t *job, unsigned attempt);
+
+/* The request of a job, also of its later steps, and the context those carry (else empty). 0 or -1. */
+int fn_task_request(const fn_task_t *t, fn_span_t *req, fn_span_t *ctx);
+
+/* A text member of the request's meta ("request_id", "fp"), found by a cheap scan; 0 or -1 = none. */
+int fn_meta_find(const fn_span_t *req, const char *name, fn_span_t *value);
+
+/* The 500 of a job that cannot be done, in the contract's shape. */
+void fn_internal_error(fn_buf_t *b, const fn_task_t *t);
+/* A dead letter's envelope: attempt 0, and without the body if that is sensitive. */
+void fn_dead_letter(fn_buf_t *b, const fn_task_t *t);
 
 /* The request_id of a request's meta, for log lines; "" when there is none. Cheap scan, out is at least 65 bytes. */
 void fn_request_id(const fn_task_t *t, char *out, size_t size);

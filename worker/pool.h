@@ -34,6 +34,7 @@ typedef struct {
     volatile int       state;               /* fn_entry_state_e; written last */
     int                role;                /* fn_role_e */
     pid_t              pid;
+    unsigned           number;              /* among its role */
     unsigned           generation;          /* of the configuration */
     unsigned           nslots;
     int                crashed;             /* DIED: by a signal or a bad exit, so its jobs are suspects */
@@ -47,6 +48,7 @@ typedef struct {
 
 typedef struct {
     char               inst[FN_INSTANCE_MAX];
+    volatile int       stopping;            /* the whole instance is going away, not only a generation of children */
     volatile uint32_t  epoch;               /* fencing number of the leader's lease while this instance leads, 0 = follower */
     fn_entry_t         child[FN_CHILDREN_MAX];
 } fn_scoreboard_t;
@@ -70,6 +72,9 @@ extern volatile sig_atomic_t  fn_quit;
 extern volatile sig_atomic_t  fn_reopen;    /* SIGUSR1: the log is to be reopened; call fn_child_tick() now and then */
 
 void fn_child_tick(const fn_child_t *child);        /* reopens the log when asked, ends the child when its master has gone */
+
+/* The master's life: returns the program's exit status. conf is the path of nginx.conf, s what it said (the master's now). */
+int fn_master_run(const char *conf, fn_settings_t *s, char **argv);
 
 /* The bodies of the children. They return the process's exit status: 0 = asked to stop, or recycled. */
 int fn_manager_run(fn_child_t *child);

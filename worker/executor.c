@@ -1,0 +1,221 @@
+/*
+ * An executor of the lanes sql and auth: take, run, finish, one transaction at a time, in plain blocking C.
+ * A finish and the next take share one trip to Redis; the jobs taken together share one commit.
+ */
+#define _GNU_SOURCE
+#include <stdio.h>
+#include <string.h>
+
+#include "fault.h"
+#include "libfitnudge/fn_log.h"
+#include "libfitnudge/fn_time.h"
+#include "work.h"
+
+#define FN_IDLE_MS      2000
+#define FN_PUBLISHED_MS 1000    /* change rows that were published are forgotten after so long at the latest */
+
+typedef struct {
+    fn_child_t     *child;
+    fn_work_env_t   env;
+    fn_delivery_t  *delivery;
+    fn_finish_t    *finish;
+    fn_batch_t      batch;
+    fn_work_t       work[FN_BATCH_MAX];
+    unsigned char   lost[FN_BATCH_MAX];
+    unsigned        max;            /* jobs taken at once */
+    char            name[32];
+} fn_executor_t;
+
+
+/* Jobs whose results counted have published their changes. */
+static void
+fn_executor_published(fn_executor_t *x)
+{
+    size_t       n;
+    unsigned     i;
+    fn_buf_t    *b;
+    const char  *ids;
+
+    b = &x->env.published;
+
+    for (i = 0; i < x->batch.n; i++) {
+        ids = x->work[i].change_ids;
+        n = ids ? strlen(ids) : 0;
+
+        if (x->lost[i] || n <= 2 || ids[0] != '{') {
+            continue;
+        }
+
+        if (b->len > 0) {
+            fn_buf_add(b, ",", 1);
+        }
+
+        fn_buf_add(b, ids + 1, n - 2);
+        x->env.published_ms = fn_mono_ms();
+    }
+
+    if (b->failed) {
+        fn_buf_free(b);                 /* the sweep finds them */
+    }
+}
+
+
+/* Runs the batch and sends its results, with the next take unless the executor is to stop. 0 or -1 = to stop. */
+static int
+fn_executor_batch(fn_executor_t *x)
+{
+    int          rc, more;
+    unsigned     i;
+    fn_batch_t   next;
+
+    x->child->entry->busy_since_ms = fn_mono_ms();
+    FN_FAULT("executor.taken");
+
+    for (i = 0; i < x->batch.n; i++) {
+        fn_work_start(&x->env, &x->work[i], &x->batch.task[i]);
+    }
+
+    fn_work_run(&x->env, x->work, x->batch.n);
+    fn_finish_start(x->finish);
+
+    for (i = 0; i < x->batch.n; i++) {
+        fn_work_finish(&x->env, &x->work[i], x->finish);
+    }
+
+    FN_FAULT("executor.before_finish");
+
+    x->child->entry->jobs += x->batch.n;
+
+    more = !fn_quit && x->env.db.c != NULL
+           && (x->child->settings->recycle_jobs == 0
+               || x->child->entry->jobs < (uint64_t) x->child->settings->recycle_jobs);
+
+    next.n = 0;
+    next.memory = NULL;
+
+    rc = more ? fn_finish_take(x->delivery, 0, x->finish, x->lost, x->max, &next)
+              : fn_finish(x->delivery, 0, x->finish, x->lost);
+
+    FN_FAULT("executor.after_finish");
+
+    if (rc == 0) {
+        fn_executor_published(x);
+    }
+
+    for (i = 0; i < x->batch.n; i++) {
+        fn_work_end(&x->work[i]);
+    }
+
+    fn_batch_free(&x->batch);
+    x->batch = next;
+    x->child->entry->busy_since_ms = 0;
+
+    return rc;
+}
+
+
+/* A database that does not answer stops the taking: the jobs wait in their queues, not in our hands. */
+static void
+fn_executor_database(fn_executor_t *x)
+{
+    while (!fn_quit && fn_db_connect(&x->env.db) != 0) {
+        fn_child_tick(x->child);
+        fn_sleep_ms(20);
+    }
+}
+
+
+static void
+fn_executor_idle(fn_executor_t *x)
+{
+    unsigned  ms;
+    uint64_t  age;
+
+    ms = FN_IDLE_MS;
+
+    if (x->env.published.len > 0) {
+        age = fn_mono_ms() - x->env.published_ms;
+
+        if (age >= FN_PUBLISHED_MS) {
+            fn_work_published(&x->env);
+
+        } else {
+            ms = FN_PUBLISHED_MS - (unsigned) age;
+        }
+    }
+
+    fn_wait(x->delivery, 0, ms);
+}
+
+
+static void
+fn_executor_loop(fn_executor_t *x)
+{
+    int64_t  recycle;
+
+    recycle = x->child->settings->recycle_jobs;
+
+    while (!fn_quit && (recycle == 0 || x->child->entry->jobs < (uint64_t) recycle)) {
+        fn_child_tick(x->child);
+
+        if (x->env.db.c == NULL) {
+            fn_executor_database(x);
+            continue;
+        }
+
+        if (x->batch.n == 0) {
+            fn_batch_free(&x->batch);
+
+            if (fn_take(x->delivery, 0, x->max, &x->batch) != 0) {
+                break;
+            }
+        }
+
+        if (x->batch.n == 0) {
+            fn_executor_idle(x);
+            continue;
+        }
+
+        if (fn_executor_batch(x) != 0) {
+            break;
+        }
+    }
+}
+
+
+int
+fn_executor_run(fn_child_t *child)
+{
+    static fn_executor_t  x;
+
+    x.child = child;
+    x.env.child = child;
+    x.max = child->role == FN_ROLE_SQL ? (unsigned) child->settings->sql_batch : 1;
+
+    (void) snprintf(x.name, sizeof(x.name), "fitnudge: %s %u", child->lane, child->number);
+    fn_db_init(&x.env.db, child->settings, x.name);
+
+    x.finish = fn_finish_new();
+    x.delivery = fn_delivery_open(child);
+
+    if (x.finish == NULL || x.delivery == NULL) {
+        fn_finish_free(x.finish);
+        return fn_quit ? 0 : 1;
+    }
+
+    x.env.cache.redis = fn_delivery_redis(x.delivery);
+
+    fn_executor_loop(&x);
+
+    fn_wait_end(x.delivery);
+    fn_batch_free(&x.batch);
+    fn_giveback(x.delivery, 0);
+    fn_work_published(&x.env);
+
+    fn_buf_free(&x.env.published);
+    fn_db_close(&x.env.db);
+    fn_delivery_close(x.delivery);
+    fn_finish_free(x.finish);
+
+    return 0;
+}

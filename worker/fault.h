@@ -1,0 +1,47 @@
+/*
+ * Fault points, only in builds with FAULTS=1: FN_FAULT="executor.after_commit:1/50" kills the process (SIGKILL) at
+ * that point, once in 50 on average. The tests then check that nothing was lost or done twice.
+ */
+#ifndef FN_FAULT_H
+#define FN_FAULT_H
+
+#ifdef FN_FAULTS
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+static inline void
+fn_fault_point(const char *name)
+{
+    char          *end;
+    size_t         n;
+    unsigned       r;
+    const char    *spec;
+    unsigned long  of;
+
+    spec = getenv("FN_FAULT");
+    n = strlen(name);
+
+    if (spec == NULL || strncmp(spec, name, n) != 0 || strncmp(spec + n, ":1/", 3) != 0) {
+        return;
+    }
+
+    of = strtoul(spec + n + 3, &end, 10);
+
+    if (of > 0 && getrandom(&r, sizeof(r), 0) == sizeof(r) && r % of == 0) {
+        (void) kill(getpid(), SIGKILL);
+    }
+}
+
+#define FN_FAULT(name)  fn_fault_point(name)
+
+#else
+
+#define FN_FAULT(name)  ((void) 0)
+
+#endif
+
+#endif

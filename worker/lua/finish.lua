@@ -1,0 +1,31 @@
+#!lua flags=allow-oom
+-- Results of jobs in one slot.  KEYS slot, channel, revoked.  ARGV, for each job: envelope, n, then n times: op, key, value,
+-- number.  Removing the envelope is the fence: when it is gone, we were declared dead and its ops are skipped.
+-- Answer: numbers (from 0) of the jobs that were lost.
+local i, job, tags, lost, call = 1, 0, {}, {}, redis.call
+local ops = {
+    reply = function(k, v, n) call('LPUSH', k, v) call('PEXPIRE', k, n) end,
+    push = function(k, v) call('LPUSH', k, v) end,
+    delay = function(k, v, n)
+        local t = call('TIME')
+        call('ZADD', k, t[1] * 1000 + math.floor(t[2] / 1000) + n, v)
+    end,
+    dead = function(k, v, n)
+        call('ZADD', k, call('TIME')[1] * 1000, v)
+        call('ZREMRANGEBYRANK', k, 0, -1 - n)
+    end,
+    state = function(k, v) call('SET', k, v, 'XX', 'KEEPTTL') end,
+    revoked = function(k, _, n) call('ZADD', KEYS[3], 'GT', n, k) end,
+    tags = function(_, v) tags[#tags + 1] = v end
+}
+while i < #ARGV do
+    local mine = call('LREM', KEYS[1], 1, ARGV[i]) == 1
+    if not mine then lost[#lost + 1] = job end
+    local first, last = i + 2, i + 1 + 4 * ARGV[i + 1]
+    for o = first, last, 4 do
+        if mine then ops[ARGV[o]](ARGV[o + 1], ARGV[o + 2], tonumber(ARGV[o + 3])) end
+    end
+    i, job = last + 1, job + 1
+end
+if #tags > 0 then call('PUBLISH', KEYS[2], table.concat(tags, ' ')) end
+return lost

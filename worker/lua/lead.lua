@@ -1,0 +1,14 @@
+#!lua flags=allow-oom
+-- The leader's lease.  KEYS lease, epoch.  ARGV instance, ms (0 = give it up).  Answer: the fencing epoch, 0 = follower.
+local who = redis.call('GET', KEYS[1])
+if who == ARGV[1] then
+    if ARGV[2] == '0' then
+        redis.call('DEL', KEYS[1])
+        return 0
+    end
+    redis.call('PEXPIRE', KEYS[1], ARGV[2])
+    return tonumber(redis.call('GET', KEYS[2]) or 0)
+end
+if who or ARGV[2] == '0' then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return redis.call('INCR', KEYS[2])

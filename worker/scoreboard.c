@@ -1,0 +1,106 @@
+/* The scoreboard. Each field has one writer: the master, but for DIED -> FREE (manager) and the counters (the child). */
+#include "scoreboard.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "libfitnudge/fn_time.h"
+
+const char *const  fn_role_names[FN_ROLES] = { "manager", "sql", "auth", "net" };
+
+
+fn_scoreboard_t *
+fn_scoreboard_create(void)
+{
+    char             *p, host[48];
+    fn_scoreboard_t  *b;
+
+    b = mmap(NULL, sizeof(*b), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    if (b == MAP_FAILED) {
+        return NULL;
+    }
+
+    if (gethostname(host, sizeof(host)) != 0) {
+        host[0] = '\0';
+    }
+
+    host[sizeof(host) - 1] = '\0';
+
+    (void) snprintf(b->inst, sizeof(b->inst), "%s:%ld:%llu", host[0] ? host : "localhost", (long) getpid(),
+                    (unsigned long long) fn_now_ms());
+
+    for (p = b->inst; *p != '\0'; p++) {
+        if (!isalnum((unsigned char) *p) && strchr("._:-", *p) == NULL) {
+            *p = '_';
+        }
+    }
+
+    return b;
+}
+
+
+fn_entry_t *
+fn_scoreboard_claim(fn_scoreboard_t *b, fn_role_e role, unsigned number, unsigned generation, unsigned nslots)
+{
+    unsigned     i;
+    fn_entry_t  *e;
+
+    for (i = 0; i < FN_CHILDREN_MAX; i++) {
+        e = &b->child[i];
+
+        if (e->state != FN_ENTRY_FREE) {
+            continue;
+        }
+
+        memset(e, 0, sizeof(*e));
+        e->role = (int) role;
+        e->number = number;
+        e->generation = generation;
+        e->nslots = nslots;
+        e->started_ms = fn_mono_ms();
+        e->state = FN_ENTRY_LIVE;
+
+        return e;
+    }
+
+    return NULL;
+}
+
+
+fn_entry_t *
+fn_scoreboard_find(fn_scoreboard_t *b, pid_t pid)
+{
+    unsigned  i;
+
+    for (i = 0; i < FN_CHILDREN_MAX; i++) {
+        if (b->child[i].state == FN_ENTRY_LIVE && b->child[i].pid == pid) {
+            return &b->child[i];
+        }
+    }
+
+    return NULL;
+}
+
+
+fn_entry_t *
+fn_scoreboard_current(fn_scoreboard_t *b, fn_role_e role, int number, unsigned generation)
+{
+    unsigned     i;
+    fn_entry_t  *e;
+
+    for (i = 0; i < FN_CHILDREN_MAX; i++) {
+        e = &b->child[i];
+
+        if (e->state == FN_ENTRY_LIVE && !e->draining && e->role == (int) role && e->generation == generation
+            && (number < 0 || e->number == (unsigned) number))
+        {
+            return e;
+        }
+    }
+
+    return NULL;
+}
