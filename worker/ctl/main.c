@@ -1,0 +1,142 @@
+/* fitnudgectl: a look at the queues and the dead letters, and what may be done about them. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../libfitnudge/fn_conf.h"
+#include "../libfitnudge/fn_log.h"
+#include "ctl.h"
+
+#define FN_CONF_DEFAULT  "/etc/nginx/nginx.conf"
+
+const char *const  fn_ctl_lanes[] = { "sql", "auth", "net", NULL };
+
+static const struct {
+    const char  *name;
+    int          min, max;              /* arguments */
+    int        (*run)(fn_ctl_t *c, int argc, char **argv);
+    const char  *help;
+} fn_commands[] = {
+    { "lanes", 0, 0, fn_ctl_cmd_lanes, "lanes                        how many wait, work, are delayed or dead in each lane" },
+    { "ls",    1, 2, fn_ctl_cmd_ls,    "ls <lane> [n]                the next n (20) jobs of a lane" },
+    { "show",  1, 1, fn_ctl_cmd_show,  "show <id>                    one job, wherever it is" },
+    { "dead",  2, 3, fn_ctl_cmd_dead,  "dead ls <lane> [n]           the newest dead letters\n"
+                                       "  dead replay <lane> <id|all>  back into the queue\n"
+                                       "  dead drop <lane> <id|all>    gone for good" },
+    { NULL, 0, 0, NULL, NULL }
+};
+
+
+static int
+fn_usage(FILE *out, int rc)
+{
+    size_t  i;
+
+    (void) fputs("usage: fitnudgectl [-c file] [--json] <command>\n\n", out);
+
+    for (i = 0; fn_commands[i].name != NULL; i++) {
+        (void) fprintf(out, "  %s\n", fn_commands[i].help);
+    }
+
+    (void) fputs("\n  -c file   nginx.conf to read (" FN_CONF_DEFAULT ")\n"
+                 "  --json    one JSON object a line\n\n"
+                 "lanes: sql, auth, net.  Exit status: 0 done, 1 not found or not possible, 2 wrong usage.\n", out);
+
+    return rc;
+}
+
+
+const char *
+fn_ctl_lane(const char *name)
+{
+    size_t  i;
+
+    for (i = 0; fn_ctl_lanes[i] != NULL; i++) {
+        if (strcmp(fn_ctl_lanes[i], name) == 0) {
+            return fn_ctl_lanes[i];
+        }
+    }
+
+    (void) fprintf(stderr, "fitnudgectl: there is no lane \"%s\"; lanes are sql, auth and net\n", name);
+
+    return NULL;
+}
+
+
+static int
+fn_ctl_run(fn_ctl_t *c, const char *conf, int argc, char **argv)
+{
+    int            rc;
+    char           err[1024];
+    size_t         i;
+    fn_settings_t  s;
+
+    for (i = 0; fn_commands[i].name != NULL && strcmp(fn_commands[i].name, argv[0]) != 0; i++) { /* void */ }
+
+    if (fn_commands[i].name == NULL) {
+        (void) fprintf(stderr, "fitnudgectl: there is no command \"%s\"\n\n", argv[0]);
+        return fn_usage(stderr, 2);
+    }
+
+    if (argc - 1 < fn_commands[i].min || argc - 1 > fn_commands[i].max) {
+        (void) fprintf(stderr, "usage: fitnudgectl %s\n", fn_commands[i].help);
+        return 2;
+    }
+
+    if (fn_conf_load(conf, &s, err, sizeof(err)) != 0) {
+        (void) fprintf(stderr, "fitnudgectl: %s\n", err);
+        return 1;
+    }
+
+    fn_redis_init(&c->redis, &s, 5000);
+
+    if (fn_redis_connect(&c->redis) != 0) {
+        (void) fprintf(stderr, "fitnudgectl: no connection to redis at %s\n", s.redis);
+        rc = 1;
+
+    } else {
+        rc = fn_commands[i].run(c, argc - 1, argv + 1);
+    }
+
+    fn_redis_close(&c->redis);
+    fn_settings_free(&s);
+
+    return rc;
+}
+
+
+int
+main(int argc, char **argv)
+{
+    int          i;
+    fn_ctl_t     c;
+    const char  *conf;
+
+    memset(&c, 0, sizeof(c));
+    conf = FN_CONF_DEFAULT;
+
+    (void) fn_log_open("stderr", FN_LOG_ERROR);
+
+    for (i = 1; i < argc && argv[i][0] == '-'; i++) {
+        if (strcmp(argv[i], "-c") == 0 && i + 1 < argc) {
+            conf = argv[++i];
+
+        } else if (strcmp(argv[i], "--json") == 0) {
+            c.json = 1;
+
+        } else if (strcmp(argv[i], "-h") == 0 || strcmp(argv[i], "--help") == 0) {
+            return fn_usage(stdout, 0);
+
+        } else {
+            (void) fprintf(stderr, "fitnudgectl: unknown option \"%s\"\n\n", argv[i]);
+            return fn_usage(stderr, 2);
+        }
+    }
+
+    if (i == argc) {
+        return fn_usage(stderr, 2);
+    }
+
+    return fn_ctl_run(&c, conf, argc - i, argv + i);
+}
