@@ -175,7 +175,7 @@ del '/_fake/requests' => sub ($c) {
     $c->render(json => {ok => Mojo::JSON->true});
 };
 
-any '/*path' => {path => ''} => sub ($c) {
+any '/*anything' => {anything => ''} => sub ($c) {
     return failed($c, 405, 'Method not allowed.', 'invalid_request_error', 'method_not_supported')
         if $c->req->url->path eq '/v1/chat/completions';
     return failed($c, 404, 'Invalid URL (' . $c->req->method . ' ' . $c->req->url->path . ')', 'invalid_request_error', undef);
