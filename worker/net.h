@@ -68,7 +68,10 @@ typedef struct {
 int  fn_net_curl_open(fn_net_t *n);
 void fn_net_curl_close(fn_net_t *n);
 
-/* Sleeps until something happens or timeout_ms is over, then lets curl read and write. Sets n->ready when a wait_fd is readable. */
+/*
+ * Sleeps until something happens or timeout_ms is over, then lets curl read and write.
+ * Sets n->ready when one of wait_fds is readable.
+ */
 void fn_net_events(fn_net_t *n, int timeout_ms);
 
 /* Builds the request and sets it on the exchange's handle. 0, or -1: the provider is off or memory is short. */

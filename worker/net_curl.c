@@ -1,6 +1,6 @@
 /*
- * The wire of the net process: libcurl's multi interface on epoll (curl_multi_socket_action), so that a turn costs only what
- * the ready sockets cost, however many exchanges wait. Easy handles stay with their exchange, connections
+ * The wire of the net process: libcurl's multi interface on epoll (curl_multi_socket_action), so that a turn costs
+ * only what the ready sockets cost, however many exchanges wait. Easy handles stay with their exchange, connections
  * with the multi handle. Responses and header values are bounded; redirects are never followed. Called by net.c.
  */
 #include <errno.h>

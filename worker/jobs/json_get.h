@@ -26,7 +26,10 @@ typedef struct {
 #define FN_JSON_FIELD(path)  { path, FN_JSON_ABSENT, { NULL, 0 }, 0, FN_BUF_INIT }
 #define FN_JSON_END          FN_JSON_FIELD(NULL)
 
-/* Fills the fields; of repeated keys the last counts. 0, or -1 when the document is not JSON or memory is short. Free in both cases. */
+/*
+ * Fills the fields; of repeated keys the last counts. 0, or -1 when the document is not JSON or memory is short.
+ * Free in both cases.
+ */
 int  fn_json_get(const char *p, size_t n, fn_json_field_t *fields);
 
 /* Wipes and frees the texts. */

@@ -68,7 +68,8 @@ fn_motivation_local(const fn_job_env_t *env, const char *prepared, size_t prepar
 {
     fn_step_e        step;
     fn_json_field_t  p[] = {
-        FN_JSON_FIELD("goal.id"), FN_JSON_FIELD("goal.title"), FN_JSON_FIELD("goal.description"), FN_JSON_FIELD("goal.frequency"),
+        FN_JSON_FIELD("goal.id"), FN_JSON_FIELD("goal.title"),
+        FN_JSON_FIELD("goal.description"), FN_JSON_FIELD("goal.frequency"),
         FN_JSON_FIELD("tone"), FN_JSON_FIELD("language"), FN_JSON_FIELD("spent_today"), FN_JSON_FIELD("spent_month"),
         FN_JSON_FIELD("checkins.0.date"), FN_JSON_FIELD("checkins.0.status"),
         FN_JSON_FIELD("checkins.0.reflection"), FN_JSON_FIELD("checkins.0.mood"),

@@ -5,11 +5,11 @@
 #include "jobs.h"
 
 static const fn_steps_t  fn_steps[] = {
-    /* job                    local                   call                 joined                 render */
-    { "auth.signup",          fn_auth_signup_local,   NULL,                NULL,                  fn_auth_render },
-    { "auth.login",           fn_auth_login_local,    NULL,                NULL,                  fn_auth_render },
-    { "auth.refresh",         fn_auth_refresh_local,  NULL,                NULL,                  fn_auth_render },
-    { "motivation.generate",  fn_motivation_local,    &fn_provider_openai, fn_motivation_joined,  fn_motivation_render },
+    /* job                    local                   call                 joined                render */
+    { "auth.signup",          fn_auth_signup_local,   NULL,                NULL,                 fn_auth_render },
+    { "auth.login",           fn_auth_login_local,    NULL,                NULL,                 fn_auth_render },
+    { "auth.refresh",         fn_auth_refresh_local,  NULL,                NULL,                 fn_auth_render },
+    { "motivation.generate",  fn_motivation_local,    &fn_provider_openai, fn_motivation_joined, fn_motivation_render },
     { NULL, NULL, NULL, NULL, NULL }
 };
 

@@ -1,5 +1,5 @@
 /*
- * OpenAI's chat completions: POST <base>/chat/completions (API reference, "Create chat completion"; errors: "Error codes").
+ * OpenAI's chat completions: POST <base>/chat/completions (API reference, "Create chat completion"; "Error codes").
  *
  * The context is a JSON object with "messages" (sent as it is), "model" and "safety_identifier". The result is
  * {"text","model","prompt_tokens","completion_tokens"}. A refusal or an empty answer is FN_DEAD, with a result that has
@@ -223,7 +223,7 @@ done:
 }
 
 
-/* Worth another try: lost connections, 408, 409, 429 and 5xx, as the service's own libraries do; but not an empty account. */
+/* Worth another try, as for the service's own libraries: lost connections, 408, 409, 429, 5xx; not an empty account. */
 static fn_outcome_e
 fn_openai_failed(const fn_response_t *r)
 {
