@@ -86,16 +86,16 @@ refused('an unset variable', replaced('fitnudge_jwt_secret', 'fitnudge_jwt_secre
 refused('an empty variable', replaced('fitnudge_jwt_secret', 'fitnudge_jwt_secret env:FITNUDGE_TEST_EMPTY;'), qr/FITNUDGE_TEST_EMPTY/);
 refused('a missing file', replaced('fitnudge_jwt_secret', 'fitnudge_jwt_secret file:/nonexistent/secret;'), qr{/nonexistent/secret});
 path($dir, 'short')->spurt("short\n");
-refused('a short secret', replaced('fitnudge_jwt_secret', "fitnudge_jwt_secret file:$dir/short;"), qr/32 bytes/);
+refused('a short secret', replaced('fitnudge_jwt_secret', "fitnudge_jwt_secret file:$dir/short;"), qr/at least 32 are needed/);
 refused('a host name for Redis', replaced('fitnudge_redis', 'fitnudge_redis redis.example.com:6379;'), qr/redis\.example\.com/);
 refused('no port for Redis', replaced('fitnudge_redis', 'fitnudge_redis 127.0.0.1;'), qr/invalid|expected/);
 refused('a host name for PostgreSQL', replaced('fitnudge_postgres', 'fitnudge_postgres "host=db.example.com dbname=x user=y";'), qr/db\.example\.com|hostaddr/, only => 'nginx');
-refused('a malformed conninfo', replaced('fitnudge_postgres', 'fitnudge_postgres "hst=/x";'), qr/hst/, only => 'nginx');
+refused('a malformed conninfo', replaced('fitnudge_postgres', 'fitnudge_postgres "hst=/x";'), qr/invalid connection string in "fitnudge_postgres"/, only => 'nginx');
 refused('an unknown parameter of fitnudge_postgres', replaced('fitnudge_postgres', 'fitnudge_postgres "host=/tmp" nosuch=1;'), qr/invalid parameter "nosuch=1"/, only => 'nginx');
 refused("fitnudge_postgres $_", replaced('fitnudge_postgres', qq{fitnudge_postgres "host=/tmp dbname=x" $_;}), qr/invalid parameter "\Q$_\E"|\Q$_\E/, only => 'nginx')
     for qw(connections=0 connections=17 connections=x timeout=x queue=0);
 refused("fitnudge_redis_timeout $_", http("fitnudge_redis_timeout $_;"), qr/invalid value|fitnudge_redis_timeout/, only => 'nginx') for qw(x 0);
-refused("fitnudge_zone $_", http("fitnudge_zone $_;"), qr/invalid|too small|fitnudge_zone/, only => 'nginx') for qw(x 1k 0);
+refused("fitnudge_zone $_", http("fitnudge_zone $_;"), qr/invalid|zone size/, only => 'nginx') for qw(x 1k 0);
 refused("fitnudge $_", $good =~ s/fitnudge on;/fitnudge $_;/r, qr/invalid value "\Q$_\E" in "fitnudge" directive/, only => 'nginx') for qw(yes 1);
 
 refused("no $_", without($_), qr/\Q$_\E/, nowhere => 1, only => 'nginx') for qw(fitnudge_redis fitnudge_postgres fitnudge_jwt_secret);

@@ -445,10 +445,17 @@ fn_conf_parse_file(const char *file, fn_conf_pt cb, void *data, char *err, size_
 
 /* --- the pool's settings ------------------------------------------------- */
 
+typedef struct {
+    fn_settings_t  *settings;
+    int             worker;         /* a fitnudge_worker block was seen */
+} fn_conf_load_t;
+
+
 static const char *
 fn_conf_setting(const fn_conf_directive_t *d, void *data)
 {
     int                   worker;
+    fn_conf_load_t       *load = data;
     static char           message[768];
     const char           *problem;
     const fn_setting_t   *setting;
@@ -457,6 +464,10 @@ fn_conf_setting(const fn_conf_directive_t *d, void *data)
 
     if (!worker && !(d->depth == 1 && strcmp(d->path[0], "http") == 0)) {
         return NULL;
+    }
+
+    if (!worker && d->block && strcmp(d->argv[0], "fitnudge_worker") == 0) {
+        return load->worker++ ? "\"fitnudge_worker\" directive is duplicate" : NULL;
     }
 
     setting = fn_setting_find(d->argv[0], worker ? FN_SCOPE_WORKER : FN_SCOPE_HTTP);
@@ -474,12 +485,13 @@ fn_conf_setting(const fn_conf_directive_t *d, void *data)
         return message;
     }
 
-    problem = fn_setting_apply(data, setting, d->argv[1]);
+    problem = fn_setting_apply(load->settings, setting, d->argv[1]);
     if (problem == NULL) {
         return NULL;
     }
 
-    (void) snprintf(message, sizeof(message), "\"%.100s\" directive %s", d->argv[0], problem);
+    (void) snprintf(message, sizeof(message), strncmp(problem, "is ", 3) == 0 ? "\"%.100s\" directive %s" : "\"%.100s\": %s",
+                    d->argv[0], problem);
 
     return message;
 }
@@ -488,14 +500,15 @@ fn_conf_setting(const fn_conf_directive_t *d, void *data)
 int
 fn_conf_load(const char *file, fn_settings_t *s, char *err, size_t err_size)
 {
-    const char  *problem;
+    const char      *problem;
+    fn_conf_load_t   load = { s, 0 };
 
     if (fn_settings_init(s) != 0) {
         (void) snprintf(err, err_size, "no memory");
         return -1;
     }
 
-    if (fn_conf_parse_file(file, fn_conf_setting, s, err, err_size) != 0) {
+    if (fn_conf_parse_file(file, fn_conf_setting, &load, err, err_size) != 0) {
         fn_settings_free(s);
         return -1;
     }
