@@ -32,7 +32,7 @@ volatile sig_atomic_t  fn_reopen;
 static volatile sig_atomic_t  fn_terminate, fn_reload, fn_child_died;
 
 typedef struct {
-    const char       *conf;
+    char             *conf;
     fn_settings_t    *settings;
     fn_scoreboard_t  *board;
     char            **argv;
@@ -548,7 +548,6 @@ fn_master_run(const char *conf, fn_settings_t *s, char **argv)
     fn_master_t  m;
 
     memset(&m, 0, sizeof(m));
-    m.conf = conf;
     m.settings = s;
     m.argv = argv;
     m.generation = 1;
@@ -587,6 +586,7 @@ fn_master_run(const char *conf, fn_settings_t *s, char **argv)
 
     fn_log(FN_LOG_INFO, "stopped", NULL);
     fn_settings_free(s);
+    free(m.conf);
 
     return 0;
 }

@@ -13,7 +13,7 @@
 #include "libfitnudge/fn_log.h"
 #include "libfitnudge/fn_time.h"
 
-#define FN_LOST_MAX     20      /* a job whose statement ends the connection that often is not the server's fault */
+#define FN_LOST_MAX     10      /* a job whose statement ends the connection that often is not the server's fault */
 
 
 static void
