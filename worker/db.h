@@ -15,10 +15,11 @@
 
 typedef enum {
     FN_DB_SETTLE, FN_DB_OPEN, FN_DB_PREPARE,                        /* one a job */
-    FN_DB_REPLAY, FN_DB_PUBLISHED, FN_DB_SWEEP, FN_DB_FAIL, FN_DB_MAINTAIN     /* one for all */
+    FN_DB_REPLAY, FN_DB_PUBLISHED, FN_DB_FAIL, FN_DB_MAINTAIN,      /* one for all */
+    FN_DB_BEGIN, FN_DB_SWEEP, FN_DB_COMMIT
 } fn_db_call_e;
 
-#define FN_DB_CALLS         8
+#define FN_DB_CALLS         10
 #define FN_DB_PARAMS        6
 
 typedef struct {
@@ -47,13 +48,13 @@ void fn_db_close(fn_db_t *db);
 int fn_db_connect(fn_db_t *db);
 
 /*
- * Runs n statements in one trip and one transaction, which is committed when DONE is returned. ERROR: rolled back; *sqlstate is
+ * Runs n statements in one trip and one transaction, which is committed when DONE is returned (unless one of them is BEGIN). ERROR: rolled back; *sqlstate is
  * the first error's (5 characters). LOST: the connection is gone (and closed), what happened is unknown.
  * Results are only set when DONE.
  */
 fn_db_rc_e fn_db_run(fn_db_t *db, fn_db_stmt_t *stmt, unsigned n, char sqlstate[6]);
 
-/* The next element of a text array ("{a,\"b\"}"); *p starts at the array's text, out is unquoted (it may be longer than the input never). 1, or 0 at the end. */
+/* The next element of a text array, {a,"b c"}. *p starts at the array's text; out is never longer than that. 1, or 0 at the end. */
 int fn_db_array_next(const char **p, char *out, size_t *len);
 
 #endif

@@ -24,6 +24,7 @@
 #define FN_AGAIN_MS     3000        /* a blocking move that outlived its client may still deliver within 2 s */
 #define FN_LEASE_MS     15000
 #define FN_SWEEP_MS     2000
+#define FN_SWEEP_N      100         /* at most so many of a kind */
 #define FN_MAINTAIN_MS  3600000
 #define FN_PROMOTE      "100"
 #define FN_KEY_MAX      256
@@ -372,6 +373,7 @@ fn_manager_promote(fn_manager_t *m)
 static void
 fn_manager_relay(fn_manager_t *m)
 {
+    int       n;
     uint64_t  now;
 
     now = fn_mono_ms();
@@ -384,8 +386,9 @@ fn_manager_relay(fn_manager_t *m)
         m->maintain_ms = now + FN_MAINTAIN_MS;
     }
 
-    if (now >= m->sweep_ms && m->redis.c != NULL && fn_relay_sweep(&m->db, &m->redis) == 0) {
-        m->sweep_ms = now + FN_SWEEP_MS;
+    if (now >= m->sweep_ms && m->redis.c != NULL && m->db.c != NULL) {
+        n = fn_relay_sweep(&m->db, &m->redis);
+        m->sweep_ms = n >= FN_SWEEP_N ? now : now + FN_SWEEP_MS;        /* at once while there is more */
     }
 }
 

@@ -1,15 +1,22 @@
 /*
- * The slow path of publishing: rows of change_outbox and outbox that are older than the moment their executor needed. To
- * publish one twice does no harm: generations are only bumped, and a follow-up's id is made from its outbox row, so
- * that the inbox absorbs the second one.
+ * Change rows that their executor did not get to publish, and the follow-up jobs of the outbox.  They are taken and deleted
+ * in a transaction that commits after they are in Redis.  To publish one twice does no harm: generations are only bumped, and
+ * a follow-up's id is made from its outbox row, so that the inbox absorbs the second one.
  */
 #include "relay.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "jobs/json_get.h"
+#include "libfitnudge/fn_envelope.h"
 #include "libfitnudge/fn_keys.h"
 #include "libfitnudge/fn_log.h"
+#include "libfitnudge/fn_time.h"
+#include "libfitnudge/fn_uuid.h"
+
+#define FN_KEY_MAX  256
 
 
 int
@@ -37,10 +44,158 @@ fn_relay_maintain(fn_db_t *db)
 }
 
 
+/* 0 or -1 = lost. An answer that is an error counts as lost: the rows stay. */
+static int
+fn_relay_done(redisReply *a)
+{
+    int  rc;
+
+    if (a == NULL) {
+        return -1;
+    }
+
+    rc = a->type == REDIS_REPLY_ERROR ? -1 : 0;
+    freeReplyObject(a);
+
+    return rc;
+}
+
+
+static int
+fn_relay_tags(fn_redis_t *r, const char *array)
+{
+    int        rc;
+    char      *tag;
+    size_t     n;
+    fn_buf_t   all = FN_BUF_INIT;
+
+    tag = malloc(strlen(array) + 1);
+
+    if (tag == NULL) {
+        return -1;
+    }
+
+    for (rc = 0; rc == 0 && fn_db_array_next(&array, tag, &n); ) {
+        tag[n] = '\0';
+        fn_buf_adds(&all, all.len ? " " : "");
+        fn_buf_add(&all, tag, n);
+
+        /* revoked:<session>:<unix s> */
+        if (strncmp(tag, "revoked:", 8) == 0 && n > 9 + FN_UUID_LEN) {
+            rc = fn_relay_done(fn_redis_command(r, "ZADD %s GT %s %b", FN_K_REVOKED, tag + 9 + FN_UUID_LEN,
+                                                tag + 8, (size_t) FN_UUID_LEN));
+        }
+    }
+
+    if (rc == 0 && all.len > 0) {
+        rc = fn_relay_done(fn_redis_command(r, "PUBLISH %s %b", FN_K_CHANGES, all.data, all.len));
+    }
+
+    fn_buf_free(&all);
+    free(tag);
+
+    return rc;
+}
+
+
+/* {"id","job","user_id","request"} becomes an envelope nobody waits for. */
+static int
+fn_relay_envelope(fn_buf_t *b, const fn_job_t **job, const char *p)
+{
+    int                 rc;
+    char                id[FN_UUID_LEN + 1];
+    fn_job_env_t        env;
+    fn_json_field_t     f[] = { FN_JSON_FIELD("id"), FN_JSON_FIELD("job"), FN_JSON_FIELD("user_id"),
+                                FN_JSON_FIELD("request"), FN_JSON_END };
+
+    rc = -1;
+
+    if (fn_json_get(p, strlen(p), f) == 0 && f[0].type == FN_JSON_NUMBER && f[3].type == FN_JSON_OBJECT
+        && (*job = fn_job_find(fn_json_text(&f[1]), strlen(fn_json_text(&f[1])))) != NULL)
+    {
+        fn_uuid_v5(id, "", 0, "outbox", 6, f[0].raw.p, f[0].raw.n);
+
+        memset(&env, 0, sizeof(env));
+        env.id.p = id;
+        env.id.n = FN_UUID_LEN;
+        env.job.p = (*job)->name;
+        env.job.n = strlen((*job)->name);
+        env.prio = (*job)->prio;
+        env.enqueued_ms = fn_now_ms();
+        env.user.p = fn_json_text(&f[2]);
+        env.user.n = strlen(env.user.p);
+        env.body = f[3].raw;
+
+        rc = fn_job_env_format(b, &env);
+    }
+
+    fn_json_free(f);
+
+    return rc;
+}
+
+
+static int
+fn_relay_follow(fn_redis_t *r, const char *p)
+{
+    int              rc;
+    char             key[FN_KEY_MAX];
+    fn_buf_t         b = FN_BUF_INIT;
+    const fn_job_t  *job;
+
+    if (fn_relay_envelope(&b, &job, p) != 0) {
+        fn_log(FN_LOG_ERROR, "a row of the outbox is no job and was dropped", NULL);
+        fn_buf_free(&b);
+        return 0;
+    }
+
+    (void) snprintf(key, sizeof(key), FN_K_QUEUE, job->lane, job->prio);
+    rc = fn_relay_done(fn_redis_command(r, "LPUSH %s %b", key, b.data, b.len));
+    fn_buf_free(&b);
+
+    return rc;
+}
+
+
 int
 fn_relay_sweep(fn_db_t *db, fn_redis_t *r)
 {
-    (void) db;
-    (void) r;
-    return 0;
+    int           i, n, rc, kind, tags, follow;
+    char          state[6];
+    PGresult     *rows;
+    fn_db_stmt_t  stmt[2];
+
+    memset(stmt, 0, sizeof(stmt));
+    stmt[0].call = FN_DB_BEGIN;
+    stmt[1].call = FN_DB_SWEEP;
+
+    if (fn_db_run(db, stmt, 2, state) != FN_DB_DONE) {
+        fn_db_close(db);                    /* whatever is open is rolled back */
+        return -1;
+    }
+
+    PQclear(stmt[0].result);
+    rows = stmt[1].result;
+    n = PQntuples(rows);
+    kind = PQfnumber(rows, "kind");
+    tags = PQfnumber(rows, "tags");
+    follow = PQfnumber(rows, "follow");
+
+    for (i = 0, rc = kind < 0 || tags < 0 || follow < 0 ? -1 : 0; i < n && rc == 0; i++) {
+        rc = PQgetvalue(rows, i, kind)[0] == 'c' ? fn_relay_tags(r, PQgetvalue(rows, i, tags))
+                                                 : fn_relay_follow(r, PQgetvalue(rows, i, follow));
+    }
+
+    PQclear(rows);
+
+    stmt[0].call = FN_DB_COMMIT;
+
+    if (rc != 0 || fn_db_run(db, stmt, 1, state) != FN_DB_DONE) {
+        fn_db_close(db);
+        return -1;
+    }
+
+    PQclear(stmt[0].result);
+
+    return n;
 }

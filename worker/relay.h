@@ -5,7 +5,7 @@
 #include "db.h"
 #include "redis.h"
 
-/* Change rows that nobody published, and follow-up jobs of the outbox. -1 = a connection was lost. */
+/* Change rows that nobody published, and follow-up jobs of the outbox: how many; -1 = a connection was lost. */
 int fn_relay_sweep(fn_db_t *db, fn_redis_t *r);
 
 /* Partitions and retention. */
