@@ -420,9 +420,20 @@ ngx_fitnudge_pg_conn_watch(ngx_fitnudge_pg_conn_t *conn, ngx_uint_t in, ngx_uint
 static void
 ngx_fitnudge_pg_conn_forget(ngx_fitnudge_pg_conn_t *conn)
 {
-    if (conn->connection != NULL) {
-        (void) ngx_fitnudge_pg_conn_watch(conn, 0, 0);
+    ngx_connection_t  *c = conn->connection;
+
+    if (c == NULL) {
+        return;
     }
+
+    /* libpq has closed a connection that was lost, and with that the kernel forgot the socket */
+    if (PQsocket(conn->pg) != c->fd) {
+        c->read->active = 0;
+        c->write->active = 0;
+        return;
+    }
+
+    (void) ngx_fitnudge_pg_conn_watch(conn, 0, 0);
 }
 
 

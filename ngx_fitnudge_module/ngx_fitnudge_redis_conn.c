@@ -12,6 +12,7 @@
 #define BACKOFF_MIN     100                 /* ms */
 #define BACKOFF_MAX     2000
 #define TICK            5000                /* ms */
+#define COMPLAIN_INTERVAL  60               /* s */
 #define PROBE_TTL       "60"                /* s; what the pool gives a reply list, too */
 
 
@@ -157,6 +158,32 @@ ngx_fitnudge_redis_conn_send(ngx_fitnudge_redis_conn_t *conn, int argc, const ch
     }
 
     return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_fitnudge_redis_conn_send_texts(ngx_fitnudge_redis_conn_t *conn, int argc, const char *const *argv)
+{
+    int     i;
+    size_t  lens[NGX_FITNUDGE_REDIS_TEXTS];
+
+    for (i = 0; i < argc; i++) {
+        lens[i] = ngx_strlen(argv[i]);
+    }
+
+    return ngx_fitnudge_redis_conn_send(conn, argc, argv, lens);
+}
+
+
+void
+ngx_fitnudge_redis_complain(const char *what)
+{
+    static time_t  next;
+
+    if (ngx_time() >= next) {
+        next = ngx_time() + COMPLAIN_INTERVAL;
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0, "fitnudge: redis: %s", what);
+    }
 }
 
 
@@ -375,16 +402,9 @@ static ngx_int_t
 ngx_fitnudge_redis_conn_greeting(ngx_fitnudge_redis_conn_t *conn, ngx_fitnudge_redis_greeting_e what, int argc,
     const char **argv)
 {
-    int     i;
-    size_t  lens[3];
-
-    for (i = 0; i < argc; i++) {
-        lens[i] = ngx_strlen(argv[i]);
-    }
-
     conn->greetings[conn->ngreetings++] = what;
 
-    return ngx_fitnudge_redis_conn_send(conn, argc, argv, lens);
+    return ngx_fitnudge_redis_conn_send_texts(conn, argc, argv);
 }
 
 

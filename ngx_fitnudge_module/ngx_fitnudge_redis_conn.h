@@ -11,6 +11,7 @@
 #include <hiredis/hiredis.h>
 
 #define NGX_FITNUDGE_REDIS_GREETINGS  3
+#define NGX_FITNUDGE_REDIS_TEXTS      8
 
 typedef struct ngx_fitnudge_redis_conn_s  ngx_fitnudge_redis_conn_t;
 
@@ -78,5 +79,11 @@ void ngx_fitnudge_redis_conn_fail(ngx_fitnudge_redis_conn_t *conn, ngx_err_t err
 /* Appends a command to what is sent at the end of this loop iteration. NGX_OK, or NGX_ERROR: not connected, or no memory. */
 ngx_int_t ngx_fitnudge_redis_conn_send(ngx_fitnudge_redis_conn_t *conn, int argc, const char *const *argv,
     const size_t *argvlen);
+
+/* The same for at most NGX_FITNUDGE_REDIS_TEXTS NUL-terminated arguments. */
+ngx_int_t ngx_fitnudge_redis_conn_send_texts(ngx_fitnudge_redis_conn_t *conn, int argc, const char *const *argv);
+
+/* Logs something that should not be, and that may come with every message: once a minute. */
+void ngx_fitnudge_redis_complain(const char *what);
 
 #endif

@@ -12,10 +12,10 @@
 #include "../worker/libfitnudge/fn_secret.h"
 
 
-#define ZONE_SIZE    (4 * 1024 * 1024)
+#define ZONE_SIZE        (4 * 1024 * 1024)
 #define CONNECTIONS_MAX  16
-#define QUEUE_MAX    65536
-#define TIMEOUT_MAX  (10 * 60 * 1000)
+#define QUEUE_MAX        65536
+#define TIMEOUT_MAX      (10 * 60 * 1000)       /* ms */
 
 
 static void *ngx_http_fitnudge_create_main_conf(ngx_conf_t *cf);
@@ -663,7 +663,7 @@ ngx_http_fitnudge_redis_timeout(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 static char *
 ngx_http_fitnudge_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
-    ssize_t                         size;
+    off_t                           size;
     ngx_str_t                      *value;
     ngx_http_fitnudge_main_conf_t  *fmcf = conf;
 
@@ -672,7 +672,7 @@ ngx_http_fitnudge_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     value = cf->args->elts;
-    size = ngx_parse_size(&value[1]);
+    size = ngx_parse_offset(&value[1]);
 
     if (size == NGX_ERROR) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid zone size \"%V\"", &value[1]);

@@ -3,11 +3,7 @@
  *
  *   commands   pipelined; the FIFO of ops is the order of the answers
  *   replies    drains this process's own reply list, so that a job's answer comes to who waits for it
- *   changes    subscribed to the tags that others change
- *
- * Each process listens to the changes for itself: applying one twice does no harm.  Whatever was
- * published while nobody listened is made up for after each subscription: all generations
- * are bumped and the revoked sessions are loaded through the command connection.
+ *   changes    subscribed to the tags that others change (ngx_fitnudge_redis_changes.c)
  */
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -15,8 +11,8 @@
 #include "ngx_http_fitnudge.h"
 #include "ngx_fitnudge_redis.h"
 #include "ngx_fitnudge_redis_conn.h"
+#include "ngx_fitnudge_redis_changes.h"
 #include "ngx_fitnudge_shm.h"
-#include "../worker/libfitnudge/fn_keys.h"
 #include "../worker/libfitnudge/fn_time.h"
 
 
@@ -25,8 +21,6 @@
 #define POP_WAIT            "5"         /* s; a server that does not even say "nothing" is away */
 #define POP_PATIENCE        8000        /* ms */
 #define POP_COUNT           "64"
-#define COMPLAIN_INTERVAL   60          /* s */
-#define REVOKED_PAGE        1000
 #define ID_LEN              36
 #define REPLY_KEY           "{fn}:r:"   /* FN_K_REPLY */
 
@@ -34,8 +28,6 @@
 static ngx_int_t ngx_fitnudge_redis_init_process(ngx_cycle_t *cycle);
 static void ngx_fitnudge_redis_exit_process(ngx_cycle_t *cycle);
 static ngx_int_t ngx_fitnudge_redis_name(ngx_cycle_t *cycle);
-static ngx_int_t ngx_fitnudge_redis_send(ngx_fitnudge_redis_conn_t *conn, int argc, const char *const *argv);
-static void ngx_fitnudge_redis_complain(const char *what);
 
 static void ngx_fitnudge_redis_commands_ready(ngx_fitnudge_redis_conn_t *conn);
 static ngx_uint_t ngx_fitnudge_redis_commands_reply(ngx_fitnudge_redis_conn_t *conn, redisReply *reply);
@@ -48,14 +40,6 @@ static void ngx_fitnudge_redis_nothing(ngx_fitnudge_redis_conn_t *conn);
 static void ngx_fitnudge_redis_deliver(const char *p, size_t n);
 static ngx_queue_t *ngx_fitnudge_redis_bucket(const u_char *id);
 static void ngx_fitnudge_redis_waiter_released(ngx_fitnudge_op_t *op);
-
-static void ngx_fitnudge_redis_changes_ready(ngx_fitnudge_redis_conn_t *conn);
-static ngx_uint_t ngx_fitnudge_redis_changes_reply(ngx_fitnudge_redis_conn_t *conn, redisReply *reply);
-static void ngx_fitnudge_redis_changes_idle(ngx_fitnudge_redis_conn_t *conn);
-static void ngx_fitnudge_redis_changes_lost(ngx_fitnudge_redis_conn_t *conn);
-static void ngx_fitnudge_redis_apply(const char *p, size_t n);
-static void ngx_fitnudge_redis_load(void);
-static void ngx_fitnudge_redis_loaded(ngx_fitnudge_op_t *op, ngx_int_t rc, void *data);
 
 
 static const ngx_fitnudge_redis_role_t  ngx_fitnudge_redis_commands_role = {
@@ -76,24 +60,13 @@ static const ngx_fitnudge_redis_role_t  ngx_fitnudge_redis_replies_role = {
     1
 };
 
-static const ngx_fitnudge_redis_role_t  ngx_fitnudge_redis_changes_role = {
-    "changes",
-    ngx_fitnudge_redis_changes_ready,
-    ngx_fitnudge_redis_changes_reply,
-    ngx_fitnudge_redis_changes_idle,
-    ngx_fitnudge_redis_changes_lost,
-    0
-};
-
 
 /* of this process, made when it starts */
 static struct {
     ngx_fitnudge_redis_server_t  server;
     ngx_fitnudge_redis_conn_t    commands;
     ngx_fitnudge_redis_conn_t    replies;
-    ngx_fitnudge_redis_conn_t    changes;
 
-    ngx_msec_t                   timeout;
     ngx_str_t                    incarnation;       /* points into reply_key */
     u_char                       reply_key[128];
 
@@ -101,11 +74,7 @@ static struct {
     ngx_uint_t                   nops;
     ngx_queue_t                  waiters[BUCKETS];  /* ops by job id */
 
-    ngx_uint_t                   load_offset;
     unsigned                     started:1;
-    unsigned                     subscribed:1;
-    unsigned                     stale:1;           /* revoked sessions have to be loaded */
-    unsigned                     loading:1;
 } ngx_fitnudge_redis;
 
 
@@ -216,7 +185,6 @@ ngx_fitnudge_redis_init_process(ngx_cycle_t *cycle)
         ngx_queue_init(&ngx_fitnudge_redis.waiters[i]);
     }
 
-    ngx_fitnudge_redis.timeout = fmcf->redis_timeout;
     ngx_fitnudge_redis.server.addr = &fmcf->redis;
     ngx_fitnudge_redis.server.password = fmcf->settings.redis_password;
     ngx_fitnudge_redis.server.incarnation = &ngx_fitnudge_redis.incarnation;
@@ -227,8 +195,7 @@ ngx_fitnudge_redis_init_process(ngx_cycle_t *cycle)
                                   &ngx_fitnudge_redis.server, fmcf->redis_timeout);
     ngx_fitnudge_redis_conn_start(&ngx_fitnudge_redis.replies, &ngx_fitnudge_redis_replies_role,
                                   &ngx_fitnudge_redis.server, POP_PATIENCE);
-    ngx_fitnudge_redis_conn_start(&ngx_fitnudge_redis.changes, &ngx_fitnudge_redis_changes_role,
-                                  &ngx_fitnudge_redis.server, fmcf->redis_timeout);
+    ngx_fitnudge_redis_changes_start(&ngx_fitnudge_redis.server, fmcf->redis_timeout);
 
     return NGX_OK;
 }
@@ -252,7 +219,7 @@ ngx_fitnudge_redis_exit_process(ngx_cycle_t *cycle)
 
     ngx_fitnudge_redis_conn_stop(&ngx_fitnudge_redis.commands);
     ngx_fitnudge_redis_conn_stop(&ngx_fitnudge_redis.replies);
-    ngx_fitnudge_redis_conn_stop(&ngx_fitnudge_redis.changes);
+    ngx_fitnudge_redis_changes_stop();
 
     while (!ngx_queue_empty(&ngx_fitnudge_redis.fifo)) {
         q = ngx_queue_head(&ngx_fitnudge_redis.fifo);
@@ -304,33 +271,6 @@ ngx_fitnudge_redis_name(ngx_cycle_t *cycle)
 }
 
 
-static ngx_int_t
-ngx_fitnudge_redis_send(ngx_fitnudge_redis_conn_t *conn, int argc, const char *const *argv)
-{
-    int     i;
-    size_t  lens[8];
-
-    for (i = 0; i < argc; i++) {
-        lens[i] = ngx_strlen(argv[i]);
-    }
-
-    return ngx_fitnudge_redis_conn_send(conn, argc, argv, lens);
-}
-
-
-/* Something that should not be, and that may come with every message. */
-static void
-ngx_fitnudge_redis_complain(const char *what)
-{
-    static time_t  next;
-
-    if (ngx_time() >= next) {
-        next = ngx_time() + COMPLAIN_INTERVAL;
-        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0, "fitnudge: redis: %s", what);
-    }
-}
-
-
 /* commands */
 
 static void
@@ -338,7 +278,7 @@ ngx_fitnudge_redis_commands_ready(ngx_fitnudge_redis_conn_t *conn)
 {
     (void) conn;
 
-    ngx_fitnudge_redis_load();
+    ngx_fitnudge_redis_changes_load();
 }
 
 
@@ -388,7 +328,7 @@ ngx_fitnudge_redis_commands_idle(ngx_fitnudge_redis_conn_t *conn)
         }
     }
 
-    ngx_fitnudge_redis_load();
+    ngx_fitnudge_redis_changes_load();
 }
 
 
@@ -431,7 +371,7 @@ ngx_fitnudge_redis_pop(ngx_fitnudge_redis_conn_t *conn)
     argv[5] = "COUNT";
     argv[6] = POP_COUNT;
 
-    if (ngx_fitnudge_redis_send(conn, 7, argv) != NGX_OK) {
+    if (ngx_fitnudge_redis_conn_send_texts(conn, 7, argv) != NGX_OK) {
         ngx_fitnudge_redis_conn_fail(conn, 0, "no memory");
     }
 }
@@ -534,211 +474,4 @@ ngx_fitnudge_redis_waiter_released(ngx_fitnudge_op_t *op)
 {
     ngx_queue_remove(&op->queue);
     ngx_fitnudge_op_free(op);
-}
-
-
-/* changes */
-
-static void
-ngx_fitnudge_redis_changes_ready(ngx_fitnudge_redis_conn_t *conn)
-{
-    const char  *argv[2];
-
-    argv[0] = "SUBSCRIBE";
-    argv[1] = FN_K_CHANGES;
-
-    if (ngx_fitnudge_redis_send(conn, 2, argv) != NGX_OK) {
-        ngx_fitnudge_redis_conn_fail(conn, 0, "no memory");
-    }
-}
-
-
-static ngx_uint_t
-ngx_fitnudge_redis_changes_reply(ngx_fitnudge_redis_conn_t *conn, redisReply *reply)
-{
-    const char  *kind;
-
-    if (reply->type == REDIS_REPLY_ERROR) {
-        ngx_fitnudge_redis_conn_fail(conn, 0, reply->str);
-        return 0;
-    }
-
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements < 2
-        || reply->element[0]->type != REDIS_REPLY_STRING)
-    {
-        ngx_fitnudge_redis_complain("unexpected message on the change channel");
-        return 0;
-    }
-
-    kind = reply->element[0]->str;
-
-    if (ngx_strcmp(kind, "message") == 0) {
-        if (reply->elements == 3 && reply->element[2]->type == REDIS_REPLY_STRING) {
-            ngx_fitnudge_redis_apply(reply->element[2]->str, (size_t) reply->element[2]->len);
-        }
-
-        return 0;
-    }
-
-    if (ngx_strcmp(kind, "subscribe") == 0) {
-        ngx_fitnudge_redis.subscribed = 1;
-        ngx_fitnudge_redis.stale = 1;
-
-        if (!ngx_fitnudge_redis.loading) {
-            ngx_fitnudge_redis.load_offset = 0;
-        }
-
-        ngx_fitnudge_shm_bump_all();
-        ngx_fitnudge_redis_load();
-    }
-
-    /* ... or "pong" */
-    return 1;
-}
-
-
-static void
-ngx_fitnudge_redis_changes_idle(ngx_fitnudge_redis_conn_t *conn)
-{
-    const char  *ping = "PING";
-
-    if (conn->awaited == 0 && ngx_fitnudge_redis_send(conn, 1, &ping) != NGX_OK) {
-        ngx_fitnudge_redis_conn_fail(conn, 0, "no memory");
-    }
-}
-
-
-static void
-ngx_fitnudge_redis_changes_lost(ngx_fitnudge_redis_conn_t *conn)
-{
-    (void) conn;
-
-    ngx_fitnudge_redis.subscribed = 0;
-}
-
-
-/* Tags separated by spaces. */
-static void
-ngx_fitnudge_redis_apply(const char *p, size_t n)
-{
-    const char  *last, *end;
-
-    last = p + n;
-
-    while (p < last) {
-        end = memchr(p, ' ', (size_t) (last - p));
-        if (end == NULL) {
-            end = last;
-        }
-
-        ngx_fitnudge_shm_apply((const u_char *) p, (size_t) (end - p));
-
-        p = end + 1;
-    }
-}
-
-
-/*
- * Loads the revoked sessions a page at a time, once the subscription stands, so that none is missed in between.
- * From the highest score down: what the pool removes meanwhile has expired and is at the other end.
- */
-static void
-ngx_fitnudge_redis_load(void)
-{
-    int                 i;
-    u_char              min[NGX_TIME_T_LEN + 1], offset[NGX_INT_T_LEN + 1], count[NGX_INT_T_LEN + 1];
-    size_t              lens[8];
-    const char         *argv[8];
-    ngx_fitnudge_op_t  *op;
-
-    if (!ngx_fitnudge_redis.stale || ngx_fitnudge_redis.loading
-        || !ngx_fitnudge_redis.subscribed || !ngx_fitnudge_redis.commands.ready)
-    {
-        return;
-    }
-
-    op = ngx_fitnudge_op_create(NULL, ngx_fitnudge_redis.timeout, ngx_fitnudge_redis_loaded, NULL);
-    if (op == NULL) {
-        return;
-    }
-
-    op->timeout.cancelable = 1;
-
-    *ngx_sprintf(min, "%T", ngx_time() - NGX_FITNUDGE_SHM_SLACK) = '\0';
-    *ngx_sprintf(offset, "%ui", ngx_fitnudge_redis.load_offset) = '\0';
-    *ngx_sprintf(count, "%ui", (ngx_uint_t) REVOKED_PAGE) = '\0';
-
-    argv[0] = "ZREVRANGEBYSCORE";
-    argv[1] = FN_K_REVOKED;
-    argv[2] = "+inf";
-    argv[3] = (char *) min;
-    argv[4] = "WITHSCORES";
-    argv[5] = "LIMIT";
-    argv[6] = (char *) offset;
-    argv[7] = (char *) count;
-
-    for (i = 0; i < 8; i++) {
-        lens[i] = ngx_strlen(argv[i]);
-    }
-
-    /* a page that finds the flag set again was overtaken by another subscription */
-    ngx_fitnudge_redis.stale = 0;
-
-    if (ngx_fitnudge_redis_command(op, 8, argv, lens) == NGX_OK) {
-        ngx_fitnudge_redis.loading = 1;
-
-    } else {
-        ngx_fitnudge_redis.stale = 1;
-    }
-}
-
-
-static void
-ngx_fitnudge_redis_loaded(ngx_fitnudge_op_t *op, ngx_int_t rc, void *data)
-{
-    size_t       i;
-    u_char      *p, tag[128];
-    redisReply  *reply = data;
-    redisReply  *id, *score;
-
-    (void) op;
-
-    ngx_fitnudge_redis.loading = 0;
-
-    if (rc != NGX_OK || reply->type != REDIS_REPLY_ARRAY) {
-        /* tried again by the next tick, or when the connection is back */
-        ngx_fitnudge_redis.stale = 1;
-        ngx_fitnudge_redis.load_offset = 0;
-
-        if (rc == NGX_OK) {
-            ngx_fitnudge_redis_complain("revoked sessions cannot be loaded");
-        }
-
-        return;
-    }
-
-    for (i = 0; i + 1 < reply->elements; i += 2) {
-        id = reply->element[i];
-        score = reply->element[i + 1];
-
-        if (id->type == REDIS_REPLY_STRING && score->type == REDIS_REPLY_STRING) {
-            p = ngx_snprintf(tag, sizeof(tag), "revoked:%*s:%*s", (size_t) id->len, id->str,
-                             (size_t) score->len, score->str);
-            ngx_fitnudge_shm_apply(tag, (size_t) (p - tag));
-        }
-    }
-
-    if (ngx_fitnudge_redis.stale) {
-        ngx_fitnudge_redis.load_offset = 0;
-
-    } else if (reply->elements == 2 * REVOKED_PAGE) {
-        ngx_fitnudge_redis.load_offset += REVOKED_PAGE;
-        ngx_fitnudge_redis.stale = 1;
-
-    } else {
-        ngx_fitnudge_redis.load_offset = 0;
-        return;
-    }
-
-    ngx_fitnudge_redis_load();
 }
