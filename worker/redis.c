@@ -239,7 +239,10 @@ fn_redis_load(fn_redis_t *r)
 
         if (a == NULL || a->type != REDIS_REPLY_STRING || a->len != 40) {
             if (a != NULL) {
-                fn_log(FN_LOG_ERROR, "redis refused a script", "error", a->str, NULL);
+                if (!fn_redis_again(a)) {
+                    fn_log(FN_LOG_ERROR, "redis refused a script", "error", a->str, NULL);
+                }
+
                 freeReplyObject(a);
             }
 
