@@ -1,0 +1,79 @@
+-- A message for a goal: what the prompt needs, and the message once it is there.
+BEGIN;
+
+CREATE FUNCTION jobs.motivation_prepare(p_id uuid, p_user uuid, p_req jsonb) RETURNS pool.reply
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+DECLARE
+    g public.goals;
+    u record;
+    v_today date := (now() AT TIME ZONE 'UTC')::date;
+    v_spent_today bigint;
+    v_spent_month bigint;
+BEGIN
+    SELECT * INTO g FROM public.goals WHERE id = (p_req #>> '{body,goal_id}')::uuid AND user_id = p_user;
+    IF NOT FOUND THEN
+        RETURN pool.not_found(p_req);
+    END IF;
+    SELECT name, tone, language INTO u FROM public.users WHERE id = p_user;
+
+    SELECT coalesce(sum(cost) FILTER (WHERE day = v_today), 0), coalesce(sum(cost), 0) INTO v_spent_today, v_spent_month
+    FROM public.ai_spending WHERE day >= date_trunc('month', v_today);
+
+    RETURN pool.ok(0, json_build_object(
+        'goal', json_build_object('id', g.id, 'title', g.title, 'description', g.description, 'frequency', g.frequency),
+        'checkins', (SELECT coalesce(json_agg(json_build_object('date', c.date, 'status', c.status,
+                            'reflection', c.reflection, 'mood', c.mood) ORDER BY c.date DESC), '[]')
+                     FROM (SELECT * FROM public.checkins x WHERE x.goal_id = g.id AND x.user_id = p_user
+                           ORDER BY x.date DESC LIMIT 3) c),
+        'name', u.name,
+        'tone', coalesce(p_req #>> '{body,tone}', u.tone),
+        'language', u.language,
+        'earlier', (SELECT coalesce(json_agg(m.text), '[]')
+                    FROM (SELECT x.text FROM public.motivations x
+                          WHERE x.goal_id = g.id AND x.user_id = p_user AND x.source <> 'fallback'
+                            AND x.language = u.language AND x.tone = coalesce(p_req #>> '{body,tone}', u.tone)
+                          ORDER BY x.created_at DESC LIMIT 5) m),
+        'spent_today', v_spent_today,
+        'spent_month', v_spent_month)::text);
+END
+$$;
+
+-- p_ctx: {"goal_id","text","tone","language","source","model","prompt_hash","prompt_tokens","completion_tokens","cost"}
+-- What was spent counts whatever came of it.
+CREATE FUNCTION jobs.motivation_commit(p_id uuid, p_user uuid, p_req jsonb, p_ctx jsonb) RETURNS pool.reply
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+DECLARE
+    m public.motivations;
+BEGIN
+    -- the goal may have been deleted while the message was made
+    PERFORM FROM public.goals WHERE id = (p_ctx ->> 'goal_id')::uuid AND user_id = p_user FOR KEY SHARE;
+    IF FOUND THEN
+        INSERT INTO public.motivations (id, goal_id, user_id, text, tone, language, source, model, prompt_hash)
+        VALUES (p_id, (p_ctx ->> 'goal_id')::uuid, p_user, p_ctx ->> 'text', p_ctx ->> 'tone', p_ctx ->> 'language',
+                p_ctx ->> 'source', p_ctx ->> 'model', p_ctx ->> 'prompt_hash')
+        RETURNING * INTO m;
+    END IF;
+
+    IF coalesce((p_ctx ->> 'cost')::bigint, 0) > 0 OR p_ctx ->> 'source' = 'ai' THEN
+        INSERT INTO public.ai_usage AS a (user_id, model, prompt_tokens, completion_tokens, cost)
+        VALUES (p_user, coalesce(p_ctx ->> 'model', 'unknown'), coalesce((p_ctx ->> 'prompt_tokens')::bigint, 0),
+                coalesce((p_ctx ->> 'completion_tokens')::bigint, 0), coalesce((p_ctx ->> 'cost')::bigint, 0))
+        ON CONFLICT (user_id, day, model) DO UPDATE SET
+            prompt_tokens = a.prompt_tokens + excluded.prompt_tokens,
+            completion_tokens = a.completion_tokens + excluded.completion_tokens,
+            cost = a.cost + excluded.cost;
+    END IF;
+
+    IF m.id IS NULL THEN
+        RETURN pool.not_found(p_req);
+    END IF;
+    RETURN pool.ok(200, pool.motivation_json(m)::text);
+END
+$$;
+
+REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA jobs FROM PUBLIC;
+ALTER FUNCTION jobs.motivation_prepare(uuid, uuid, jsonb) OWNER TO fitnudge_api;
+ALTER FUNCTION jobs.motivation_commit(uuid, uuid, jsonb, jsonb) OWNER TO fitnudge_api;
+GRANT EXECUTE ON FUNCTION jobs.motivation_prepare(uuid, uuid, jsonb), jobs.motivation_commit(uuid, uuid, jsonb, jsonb) TO fitnudge_pool;
+
+COMMIT;

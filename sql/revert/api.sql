@@ -1,0 +1,14 @@
+BEGIN;
+DROP FUNCTION api.job_get(uuid, uuid);
+DROP FUNCTION api.goals_stats(uuid, uuid);
+DROP FUNCTION api.motivations_get(uuid, uuid);
+DROP FUNCTION api.motivations_list(uuid, uuid, text, int);
+DROP FUNCTION api.checkins_list(uuid, date, date, text, int);
+DROP FUNCTION api.goals_checkins(uuid, uuid, date, date, text, int);
+DROP FUNCTION pool.checkins_page(uuid, uuid, date, date, text, int);
+DROP FUNCTION api.goals_get(uuid, uuid);
+DROP FUNCTION api.goals_list(uuid, boolean, int, int);
+DROP FUNCTION api.sessions_list(uuid);
+DROP FUNCTION api.users_me(uuid);
+DROP FUNCTION api.ping();
+COMMIT;

@@ -1,0 +1,7 @@
+-- Revert fitnudge:checkins from pg
+
+BEGIN;
+
+DROP TABLE public.checkins;
+
+COMMIT;

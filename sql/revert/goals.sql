@@ -1,0 +1,7 @@
+-- Revert fitnudge:goals from pg
+
+BEGIN;
+
+DROP TABLE public.goals;
+
+COMMIT;

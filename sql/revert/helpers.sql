@@ -1,0 +1,10 @@
+BEGIN;
+DROP FUNCTION pool.outdated(jsonb, int);
+DROP FUNCTION pool.precondition_failed(jsonb);
+DROP FUNCTION pool.not_found(jsonb);
+DROP FUNCTION pool.error(jsonb, int, text, text, text, text);
+DROP FUNCTION pool.ok(int, text, text);
+DROP FUNCTION pool.rfc3339(timestamptz);
+DROP FUNCTION pool.uid();
+DROP TYPE pool.reply;
+COMMIT;

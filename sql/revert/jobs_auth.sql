@@ -1,0 +1,15 @@
+BEGIN;
+DROP FUNCTION jobs.users_update(uuid, uuid, jsonb, jsonb);
+DROP FUNCTION jobs.sessions_delete(uuid, uuid, jsonb, jsonb);
+DROP FUNCTION jobs.auth_logout(uuid, uuid, jsonb, jsonb);
+DROP FUNCTION pool.end_sessions(uuid, uuid);
+DROP FUNCTION jobs.auth_refresh(uuid, uuid, jsonb, jsonb);
+DROP FUNCTION jobs.auth_login(uuid, uuid, jsonb, jsonb);
+DROP FUNCTION jobs.auth_login_find(uuid, uuid, jsonb);
+DROP FUNCTION jobs.auth_signup(uuid, uuid, jsonb, jsonb);
+DROP FUNCTION pool.unauthenticated(jsonb, text);
+DROP FUNCTION pool.session_reply(uuid, uuid, int);
+DROP FUNCTION pool.start_session(uuid, jsonb, jsonb, int);
+DROP FUNCTION pool.access_until(jsonb);
+DROP FUNCTION pool.timezone_exists(text);
+COMMIT;

@@ -1,0 +1,10 @@
+BEGIN;
+DROP FUNCTION jobs.checkins_delete(uuid, uuid, jsonb, jsonb);
+DROP FUNCTION jobs.checkins_update(uuid, uuid, jsonb, jsonb);
+DROP FUNCTION jobs.checkins_create(uuid, uuid, jsonb, jsonb);
+DROP FUNCTION jobs.goals_delete(uuid, uuid, jsonb, jsonb);
+DROP FUNCTION jobs.goals_update(uuid, uuid, jsonb, jsonb);
+DROP FUNCTION jobs.goals_create(uuid, uuid, jsonb, jsonb);
+DROP FUNCTION pool.goal_limit_error(jsonb);
+DROP FUNCTION pool.goal_limit_reached(uuid);
+COMMIT;

@@ -1,0 +1,14 @@
+BEGIN;
+DROP FUNCTION pool.cursor_decode(text);
+DROP FUNCTION pool.cursor_encode(text);
+DROP TABLE pool.cursor_key;
+DROP EXTENSION pgcrypto;
+DROP POLICY identity ON public.motivations;
+DROP POLICY identity ON public.checkins;
+DROP POLICY identity ON public.goals;
+REVOKE SELECT ON public.goals, public.checkins, public.motivations FROM fitnudge_auth;
+DROP FUNCTION pool.profile_json(public.users);
+DROP FUNCTION pool.motivation_json(public.motivations);
+DROP FUNCTION pool.checkin_json(public.checkins);
+DROP FUNCTION pool.goal_json(public.goals);
+COMMIT;

@@ -1,0 +1,7 @@
+-- Revert fitnudge:motivations from pg
+
+BEGIN;
+
+DROP TABLE public.motivations;
+
+COMMIT;

@@ -1,0 +1,7 @@
+-- Revert fitnudge:queue from pg
+
+BEGIN;
+
+DROP TABLE public.inbox;
+
+COMMIT;

@@ -1,0 +1,8 @@
+-- Revert fitnudge:sessions from pg
+
+BEGIN;
+
+DROP TABLE public.refresh_tokens;
+DROP TABLE public.sessions;
+
+COMMIT;

@@ -1,0 +1,16 @@
+BEGIN;
+DROP FUNCTION pool.maintain();
+DROP FUNCTION pool.add_partition(text, text, date, date, text);
+DROP FUNCTION pool.fail(uuid, text, uuid, text);
+DROP FUNCTION pool.sweep(int);
+DROP FUNCTION pool.published(bigint[]);
+DROP FUNCTION pool.open(uuid, text, uuid, text, int, pool.reply);
+DROP FUNCTION pool.replay(uuid, text, uuid, text);
+DROP FUNCTION pool.settle(uuid, text, uuid, text, pool.reply);
+DROP FUNCTION pool.guard_midnight(uuid);
+DROP FUNCTION pool.collect(pool.reply);
+DROP FUNCTION pool.follow(text, uuid, jsonb);
+DROP FUNCTION pool.follow_json(public.outbox);
+DROP FUNCTION pool.enter(uuid);
+DROP TYPE pool.settled;
+COMMIT;

@@ -1,0 +1,7 @@
+-- Revert fitnudge:timezones from pg
+
+BEGIN;
+
+DROP TABLE public.timezones;
+
+COMMIT;

@@ -1,0 +1,7 @@
+-- Revert fitnudge:users from pg
+
+BEGIN;
+
+DROP TABLE public.users;
+
+COMMIT;
