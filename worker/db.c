@@ -27,11 +27,9 @@ static const struct {
       "FROM (SELECT jobs.%s($1::uuid, pool.enter($2::uuid), $3::jsonb) AS r) q", 3 },
     { "SELECT * FROM pool.replay($1::uuid, $2::text, $3::uuid, $4::text)", 4 },
     { "SELECT pool.published($1::bigint[])", 1 },
-    { "SELECT pool.fail($1::uuid, $2::text, $3::uuid, $4::text)", 4 },
-    { "SELECT pool.maintain()", 0 },
-    { "BEGIN", 0 },
     { "SELECT * FROM pool.sweep(100)", 0 },
-    { "COMMIT", 0 }
+    { "SELECT pool.fail($1::uuid, $2::text, $3::uuid, $4::text)", 4 },
+    { "SELECT pool.maintain()", 0 }
 };
 
 
@@ -138,7 +136,7 @@ fn_db_connect(fn_db_t *db)
 static void
 fn_db_name(char name[32], fn_db_call_e call, unsigned row)
 {
-    (void) snprintf(name, 32, "%c%u", "sopRPFMBSC"[call], row);
+    (void) snprintf(name, 32, "%c%u", "sopRPSFM"[call], row);
 }
 
 

@@ -15,11 +15,10 @@
 
 typedef enum {
     FN_DB_SETTLE, FN_DB_OPEN, FN_DB_PREPARE,                        /* one a job */
-    FN_DB_REPLAY, FN_DB_PUBLISHED, FN_DB_FAIL, FN_DB_MAINTAIN,      /* one for all */
-    FN_DB_BEGIN, FN_DB_SWEEP, FN_DB_COMMIT
+    FN_DB_REPLAY, FN_DB_PUBLISHED, FN_DB_SWEEP, FN_DB_FAIL, FN_DB_MAINTAIN     /* one for all */
 } fn_db_call_e;
 
-#define FN_DB_CALLS         10
+#define FN_DB_CALLS         8
 #define FN_DB_PARAMS        6
 
 typedef struct {
@@ -48,7 +47,7 @@ void fn_db_close(fn_db_t *db);
 int fn_db_connect(fn_db_t *db);
 
 /*
- * Runs n statements in one trip and one transaction, which is committed when DONE is returned (unless one of them is BEGIN). ERROR: rolled back; *sqlstate is
+ * Runs n statements in one trip and one transaction, which is committed when DONE is returned. ERROR: rolled back; *sqlstate is
  * the first error's (5 characters). LOST: the connection is gone (and closed), what happened is unknown.
  * Results are only set when DONE.
  */

@@ -27,31 +27,42 @@ typedef struct {
 } fn_executor_t;
 
 
-/* Jobs whose results counted have published their changes. */
+static void
+fn_executor_remember(fn_executor_t *x, const char *ids, size_t n)
+{
+    fn_buf_adds(&x->env.published, x->env.published.len ? "," : "");
+    fn_buf_add(&x->env.published, ids, n);
+    x->env.published_ms = fn_mono_ms();
+}
+
+
+/* Jobs whose results counted have published their changes and pushed their follow-ups. */
 static void
 fn_executor_published(fn_executor_t *x)
 {
-    size_t       n;
-    unsigned     i;
-    fn_buf_t    *b;
-    const char  *ids;
+    size_t            n;
+    unsigned          i;
+    fn_buf_t         *b;
+    const fn_work_t  *w;
 
     b = &x->env.published;
 
     for (i = 0; i < x->batch.n; i++) {
-        ids = x->work[i].change_ids;
-        n = ids ? strlen(ids) : 0;
+        w = &x->work[i];
 
-        if (x->lost[i] || n <= 2 || ids[0] != '{') {
+        if (x->lost[i]) {
             continue;
         }
 
-        if (b->len > 0) {
-            fn_buf_add(b, ",", 1);
+        n = w->change_ids ? strlen(w->change_ids) : 0;
+
+        if (n > 2 && w->change_ids[0] == '{') {
+            fn_executor_remember(x, w->change_ids + 1, n - 2);
         }
 
-        fn_buf_add(b, ids + 1, n - 2);
-        x->env.published_ms = fn_mono_ms();
+        if (w->follow_ids.len > 0) {
+            fn_executor_remember(x, w->follow_ids.data, w->follow_ids.len);
+        }
     }
 
     if (b->failed) {

@@ -1,8 +1,9 @@
 /*
- * Change rows that their executor did not get to publish, and the follow-up jobs of the outbox.  They are taken and deleted
- * in a transaction that commits after they are in Redis.  To publish one twice does no harm: generations are only bumped, and
+ * Change rows and follow-up jobs that their executor did not get to publish.  Rows are deleted after what they say is in
+ * Redis, so a crash in between publishes twice.  That does no harm: generations are only bumped, and
  * a follow-up's id is made from its outbox row, so that the inbox absorbs the second one.
  */
+#define _GNU_SOURCE
 #include "relay.h"
 
 #include <stdio.h>
@@ -98,9 +99,8 @@ fn_relay_tags(fn_redis_t *r, const char *array)
 }
 
 
-/* {"id","job","user_id","request"} becomes an envelope nobody waits for. */
-static int
-fn_relay_envelope(fn_buf_t *b, const fn_job_t **job, const char *p)
+int
+fn_relay_envelope(fn_buf_t *b, fn_buf_t *ids, const fn_job_t **job, const char *p, size_t n)
 {
     int                 rc;
     char                id[FN_UUID_LEN + 1];
@@ -110,7 +110,7 @@ fn_relay_envelope(fn_buf_t *b, const fn_job_t **job, const char *p)
 
     rc = -1;
 
-    if (fn_json_get(p, strlen(p), f) == 0 && f[0].type == FN_JSON_NUMBER && f[3].type == FN_JSON_OBJECT
+    if (fn_json_get(p, n, f) == 0 && f[0].type == FN_JSON_NUMBER && f[3].type == FN_JSON_OBJECT
         && (*job = fn_job_find(fn_json_text(&f[1]), strlen(fn_json_text(&f[1])))) != NULL)
     {
         fn_uuid_v5(id, "", 0, "outbox", 6, f[0].raw.p, f[0].raw.n);
@@ -129,6 +129,11 @@ fn_relay_envelope(fn_buf_t *b, const fn_job_t **job, const char *p)
         rc = fn_job_env_format(b, &env);
     }
 
+    if (rc == 0) {
+        fn_buf_adds(ids, ids->len ? "," : "");
+        fn_buf_add(ids, f[0].raw.p, f[0].raw.n);
+    }
+
     fn_json_free(f);
 
     return rc;
@@ -140,11 +145,14 @@ fn_relay_follow(fn_redis_t *r, const char *p)
 {
     int              rc;
     char             key[FN_KEY_MAX];
-    fn_buf_t         b = FN_BUF_INIT;
+    fn_buf_t         b = FN_BUF_INIT, id = FN_BUF_INIT;
     const fn_job_t  *job;
 
-    if (fn_relay_envelope(&b, &job, p) != 0) {
-        fn_log(FN_LOG_ERROR, "a row of the outbox is no job and was dropped", NULL);
+    rc = fn_relay_envelope(&b, &id, &job, p, strlen(p));
+    fn_buf_free(&id);
+
+    if (rc != 0) {
+        fn_log(FN_LOG_ERROR, "a row of the outbox is no job and is dropped", NULL);
         fn_buf_free(&b);
         return 0;
     }
@@ -157,45 +165,73 @@ fn_relay_follow(fn_redis_t *r, const char *p)
 }
 
 
-int
-fn_relay_sweep(fn_db_t *db, fn_redis_t *r)
+static int
+fn_relay_forget(fn_db_t *db, const fn_buf_t *ids)
 {
-    int           i, n, rc, kind, tags, follow;
-    char          state[6];
-    PGresult     *rows;
-    fn_db_stmt_t  stmt[2];
+    char          state[6], *array;
+    fn_db_rc_e    rc;
+    fn_db_stmt_t  stmt;
 
-    memset(stmt, 0, sizeof(stmt));
-    stmt[0].call = FN_DB_BEGIN;
-    stmt[1].call = FN_DB_SWEEP;
-
-    if (fn_db_run(db, stmt, 2, state) != FN_DB_DONE) {
-        fn_db_close(db);                    /* whatever is open is rolled back */
+    if (ids->failed || asprintf(&array, "{%s}", ids->len ? ids->data : "") < 0) {
         return -1;
     }
 
-    PQclear(stmt[0].result);
-    rows = stmt[1].result;
+    memset(&stmt, 0, sizeof(stmt));
+    stmt.call = FN_DB_PUBLISHED;
+    stmt.value[0] = array;
+
+    rc = fn_db_run(db, &stmt, 1, state);
+    free(array);
+
+    if (rc == FN_DB_DONE) {
+        PQclear(stmt.result);
+    }
+
+    return rc == FN_DB_DONE ? 0 : -1;
+}
+
+
+int
+fn_relay_sweep(fn_db_t *db, fn_redis_t *r)
+{
+    int           i, n, rc, kind, id, tags, follow;
+    char          state[6];
+    fn_buf_t      ids = FN_BUF_INIT;
+    PGresult     *rows;
+    fn_db_stmt_t  stmt;
+
+    memset(&stmt, 0, sizeof(stmt));
+    stmt.call = FN_DB_SWEEP;
+
+    if (fn_db_run(db, &stmt, 1, state) != FN_DB_DONE) {
+        return -1;
+    }
+
+    rows = stmt.result;
     n = PQntuples(rows);
     kind = PQfnumber(rows, "kind");
+    id = PQfnumber(rows, "id");
     tags = PQfnumber(rows, "tags");
     follow = PQfnumber(rows, "follow");
 
-    for (i = 0, rc = kind < 0 || tags < 0 || follow < 0 ? -1 : 0; i < n && rc == 0; i++) {
-        rc = PQgetvalue(rows, i, kind)[0] == 'c' ? fn_relay_tags(r, PQgetvalue(rows, i, tags))
-                                                 : fn_relay_follow(r, PQgetvalue(rows, i, follow));
+    for (i = 0, rc = kind < 0 || id < 0 || tags < 0 || follow < 0 ? -1 : 0; i < n && rc == 0; i++) {
+        if (strcmp(PQgetvalue(rows, i, kind), "change") == 0) {
+            rc = fn_relay_tags(r, PQgetvalue(rows, i, tags));
+
+        } else {
+            rc = fn_relay_follow(r, PQgetvalue(rows, i, follow));
+        }
+
+        fn_buf_addf(&ids, "%s%s", ids.len ? "," : "", PQgetvalue(rows, i, id));
     }
 
     PQclear(rows);
 
-    stmt[0].call = FN_DB_COMMIT;
-
-    if (rc != 0 || fn_db_run(db, stmt, 1, state) != FN_DB_DONE) {
-        fn_db_close(db);
-        return -1;
+    if (rc == 0 && n > 0) {
+        rc = fn_relay_forget(db, &ids);
     }
 
-    PQclear(stmt[0].result);
+    fn_buf_free(&ids);
 
-    return n;
+    return rc == 0 ? n : -1;
 }

@@ -12,6 +12,7 @@
 #include "fault.h"
 #include "libfitnudge/fn_log.h"
 #include "libfitnudge/fn_time.h"
+#include "relay.h"
 
 #define FN_LOST_MAX     10      /* a job whose statement ends the connection that often is not the server's fault */
 
@@ -232,6 +233,7 @@ fn_work_answer(fn_work_t *w, PGresult *r)
     if (PQnfields(r) >= 5) {
         fn_work_tags(w, PQgetvalue(r, 0, 3));
         w->change_ids = PQgetvalue(r, 0, 4);
+        w->follow = PQnfields(r) >= 6 ? PQgetvalue(r, 0, 5) : NULL;
     }
 
     w->state = FN_WORK_DONE;
@@ -546,6 +548,35 @@ fn_work_reply(fn_work_env_t *e, fn_work_t *w, fn_finish_t *f)
 }
 
 
+/* Follow-up jobs. What cannot be pushed stays in the outbox, where the sweep finds it. */
+static void
+fn_work_follow(fn_work_t *w, fn_finish_t *f)
+{
+    char            *one;
+    size_t           n;
+    fn_buf_t         b = FN_BUF_INIT;
+    const char      *array;
+    const fn_job_t  *job;
+
+    array = w->follow;
+
+    if (array == NULL || *array == '\0' || (one = malloc(strlen(array) + 1)) == NULL) {
+        return;
+    }
+
+    while (fn_db_array_next(&array, one, &n)) {
+        fn_buf_reset(&b);
+
+        if (fn_relay_envelope(&b, &w->follow_ids, &job, one, n) == 0) {
+            fn_finish_push(f, job->lane, job->prio, b.data, b.len);
+        }
+    }
+
+    fn_buf_free(&b);
+    free(one);
+}
+
+
 void
 fn_work_finish(fn_work_env_t *e, fn_work_t *w, fn_finish_t *f)
 {
@@ -557,6 +588,7 @@ fn_work_finish(fn_work_env_t *e, fn_work_t *w, fn_finish_t *f)
 
     case FN_WORK_DONE:
         fn_finish_tags(f, w->tags, w->ntags);
+        fn_work_follow(w, f);
         fn_work_reply(e, w, f);
         break;
 
@@ -595,6 +627,7 @@ fn_work_end(fn_work_t *w)
     fn_buf_free(&w->ctx);
     fn_buf_free(&w->rendered);
     fn_buf_free(&w->rendered_headers);
+    fn_buf_free(&w->follow_ids);
     PQclear(w->result);
     free(w->tag_text);
 }

@@ -36,7 +36,8 @@ typedef struct {
 
     PGresult          *result;          /* owns the reply's texts */
     unsigned           status;
-    const char        *body, *headers, *change_ids;
+    const char        *body, *headers, *change_ids, *follow;
+    fn_buf_t           follow_ids;      /* "1,2": outbox rows that were pushed */
     fn_buf_t           rendered, rendered_headers;
     char              *tag_text;        /* owns the tags */
     fn_span_t          tags[FN_WORK_TAGS];
