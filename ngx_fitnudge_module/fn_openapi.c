@@ -1,0 +1,446 @@
+/*
+ * The OpenAPI 3.1 document of the route table.  Paths, parameters and bodies follow from the
+ * rows; only the shapes of answers are written down here, since SQL makes them.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "fn_routes.h"
+
+#define ID          "{\"type\":\"string\",\"format\":\"uuid\"}"
+#define TIME        "{\"type\":\"string\",\"format\":\"date-time\"}"
+#define DATE        "{\"type\":\"string\",\"format\":\"date\"}"
+#define TEXT        "{\"type\":\"string\"}"
+#define TEXT_NULL   "{\"type\":[\"string\",\"null\"]}"
+#define INT         "{\"type\":\"integer\"}"
+#define INT_NULL    "{\"type\":[\"integer\",\"null\"]}"
+#define NUMBER      "{\"type\":\"number\"}"
+#define BOOL        "{\"type\":\"boolean\"}"
+#define REF(name)   "{\"$ref\":\"#/components/schemas/" name "\"}"
+#define OBJECT(members)  "{\"type\":\"object\",\"properties\":{" members "}}"
+#define FEED(name, item) \
+    OBJECT("\"" name "\":{\"type\":\"array\",\"items\":" REF(item) "},\"pagination\":" \
+           OBJECT("\"limit\":" INT ",\"next_cursor\":" TEXT_NULL))
+
+
+static const struct {
+    const char  *name;
+    const char  *schema;
+} fn_openapi_schemas[] = {
+    { "Error", OBJECT("\"error\":" OBJECT("\"code\":" TEXT ",\"message\":" TEXT ",\"details\":"
+      OBJECT("\"field\":" TEXT ",\"constraint\":" TEXT) ",\"timestamp\":" TIME ",\"request_id\":" TEXT)) },
+    { "Profile", OBJECT("\"id\":" ID ",\"email\":" TEXT ",\"name\":" TEXT ",\"username\":" TEXT_NULL ",\"bio\":" TEXT_NULL
+      ",\"avatar_url\":" TEXT_NULL ",\"language\":" TEXT ",\"timezone\":" TEXT ",\"country\":" TEXT_NULL
+      ",\"birth_date\":{\"type\":[\"string\",\"null\"],\"format\":\"date\"},\"tone\":" TEXT ",\"plan\":" TEXT ",\"role\":" TEXT
+      ",\"email_verified\":" BOOL ",\"version\":" INT ",\"created_at\":" TIME ",\"updated_at\":" TIME ",\"counts\":"
+      OBJECT("\"goals\":" INT ",\"active_goals\":" INT ",\"checkins\":" INT ",\"motivations\":" INT)) },
+    { "AuthResult", "{\"type\":\"object\",\"required\":[\"user\",\"expires_in\"],\"properties\":{\"user\":" REF("Profile")
+      ",\"access_token\":" TEXT ",\"refresh_token\":" TEXT ",\"token_type\":{\"const\":\"Bearer\"},\"expires_in\":" INT "}}" },
+    { "CsrfToken", OBJECT("\"csrf_token\":" TEXT) },
+    { "SessionList", OBJECT("\"sessions\":{\"type\":\"array\",\"items\":" OBJECT("\"id\":" ID ",\"user_agent\":" TEXT ",\"ip\":" TEXT
+      ",\"created_at\":" TIME ",\"last_used_at\":" TIME ",\"expires_at\":" TIME) "}") },
+    { "Goal", OBJECT("\"id\":" ID ",\"title\":" TEXT ",\"description\":" TEXT_NULL ",\"category\":" TEXT_NULL ",\"frequency\":" INT
+      ",\"is_active\":" BOOL ",\"version\":" INT ",\"created_at\":" TIME ",\"updated_at\":" TIME) },
+    { "GoalList", OBJECT("\"goals\":{\"type\":\"array\",\"items\":" REF("Goal") "},\"pagination\":"
+      OBJECT("\"page\":" INT ",\"limit\":" INT ",\"total\":" INT)) },
+    { "GoalStats", OBJECT("\"goal_id\":" ID ",\"streak_unit\":{\"enum\":[\"days\",\"weeks\"]},\"current_streak\":" INT ",\"longest_streak\":" INT
+      ",\"total_checkins\":" INT ",\"done\":" INT ",\"skipped\":" INT ",\"missed\":" INT ",\"completion_rate\":" NUMBER
+      ",\"weekly\":{\"type\":\"array\",\"items\":" OBJECT("\"week_start\":" DATE ",\"done\":" INT ",\"target\":" INT ",\"rate\":" NUMBER) "}") },
+    { "Checkin", OBJECT("\"id\":" ID ",\"goal_id\":" ID ",\"date\":" DATE ",\"status\":{\"enum\":[\"done\",\"skipped\",\"missed\"]}"
+      ",\"reflection\":" TEXT_NULL ",\"mood\":" INT_NULL ",\"version\":" INT ",\"created_at\":" TIME ",\"updated_at\":" TIME) },
+    { "CheckinList", FEED("checkins", "Checkin") },
+    { "Motivation", OBJECT("\"id\":" ID ",\"goal_id\":" ID ",\"text\":" TEXT ",\"tone\":" TEXT ",\"language\":" TEXT
+      ",\"source\":{\"enum\":[\"ai\",\"cache\",\"fallback\"]},\"voice_url\":" TEXT_NULL ",\"created_at\":" TIME) },
+    { "MotivationList", FEED("motivations", "Motivation") },
+    { "Job", OBJECT("\"job\":" OBJECT("\"id\":" ID ",\"status\":{\"enum\":[\"queued\",\"running\",\"done\",\"failed\"]},\"status_code\":" INT
+      ",\"response\":{},\"created_at\":" TIME)) },
+    { "Health", OBJECT("\"status\":{\"enum\":[\"healthy\",\"degraded\",\"unhealthy\"]},\"timestamp\":" TIME ",\"services\":"
+      "{\"type\":\"object\",\"additionalProperties\":" TEXT "}") },
+    { "Live", OBJECT("\"status\":{\"const\":\"alive\"}") },
+    { "OpenApi", "{\"type\":\"object\"}" },
+};
+
+/* status, name in components/responses, what it means */
+static const struct {
+    unsigned     status;
+    const char  *name;
+    const char  *help;
+} fn_openapi_errors[] = {
+    { 400, "BadRequest", "A field or parameter breaks a rule." },
+    { 401, "Unauthorized", "The token is missing, expired or revoked." },
+    { 403, "Forbidden", "Not allowed, or the CSRF token is missing." },
+    { 404, "NotFound", "There is no such resource, or it is somebody else's." },
+    { 409, "Conflict", "The state does not allow it." },
+    { 412, "PreconditionFailed", "Somebody else was first: If-Match names another version." },
+    { 413, "PayloadTooLarge", "The body has more than 64 KB." },
+    { 415, "UnsupportedMediaType", "The body is not application/json." },
+    { 422, "IdempotencyMismatch", "The Idempotency-Key was used with another request." },
+    { 429, "TooManyRequests", "Slow down; Retry-After tells how long." },
+    { 500, "InternalError", "Something is broken here." },
+    { 503, "ServiceUnavailable", "A part is away for the moment; Retry-After tells how long." },
+};
+
+#define N(table)  (sizeof(table) / sizeof((table)[0]))
+
+
+static void
+fn_openapi_text(fn_buf_t *b, const char *s)
+{
+    fn_buf_add_json_string(b, s, strlen(s));
+}
+
+
+static void
+fn_openapi_enum(fn_buf_t *b, const char *values)
+{
+    size_t  n;
+
+    fn_buf_adds(b, ",\"enum\":[");
+
+    for ( ;; ) {
+        n = strcspn(values, "|");
+        fn_buf_add_json_string(b, values, n);
+        if (values[n] == '\0') {
+            break;
+        }
+        fn_buf_adds(b, ",");
+        values += n + 1;
+    }
+
+    fn_buf_adds(b, "]");
+}
+
+
+static void
+fn_openapi_schema(fn_buf_t *b, const fn_field_t *f)
+{
+    const char *type, *format = NULL;
+
+    switch (f->type) {
+    case FN_T_INT:
+        type = "integer";
+        break;
+    case FN_T_BOOL:
+        type = "boolean";
+        break;
+    default:
+        type = "string";
+    }
+
+    fn_buf_addf(b, (f->flags & FN_F_NULLABLE) ? "{\"type\":[\"%s\",\"null\"]" : "{\"type\":\"%s\"", type);
+
+    switch (f->type) {
+    case FN_T_UUID:
+        format = "uuid";
+        break;
+    case FN_T_EMAIL:
+        format = "email";
+        break;
+    case FN_T_DATE:
+        format = "date";
+        break;
+    case FN_T_URL:
+        format = "uri";
+        break;
+    case FN_T_SECRET:
+        format = "password";
+        break;
+    case FN_T_ENUM:
+        fn_openapi_enum(b, f->values);
+        break;
+    case FN_T_LANGUAGE:
+        fn_openapi_enum(b, "en|es|fr|de");
+        break;
+    default:
+        break;
+    }
+
+    if (format != NULL) {
+        fn_buf_addf(b, ",\"format\":\"%s\"", format);
+    }
+
+    if (f->type == FN_T_INT && (f->min || f->max)) {
+        fn_buf_addf(b, ",\"minimum\":%ld,\"maximum\":%ld", f->min, f->max);
+
+    } else if (f->type != FN_T_INT) {
+        if (f->min) {
+            fn_buf_addf(b, ",\"minLength\":%ld", f->min);
+        }
+        if (f->max) {
+            fn_buf_addf(b, ",\"maxLength\":%ld", f->max);
+        }
+    }
+
+    if (f->fallback != NULL) {
+        fn_buf_adds(b, ",\"default\":");
+        if (f->type == FN_T_INT || f->type == FN_T_BOOL) {
+            fn_buf_adds(b, f->fallback);
+        } else {
+            fn_openapi_text(b, f->fallback);
+        }
+    }
+
+    fn_buf_adds(b, ",\"description\":");
+    fn_openapi_text(b, f->help);
+    fn_buf_adds(b, "}");
+}
+
+
+static void
+fn_openapi_header_param(fn_buf_t *b, int *n, const char *name)
+{
+    fn_buf_addf(b, "%s{\"$ref\":\"#/components/parameters/%s\"}", (*n)++ ? "," : "", name);
+}
+
+
+static void
+fn_openapi_parameters(fn_buf_t *b, const fn_route_t *r)
+{
+    int                n = 0;
+    const fn_field_t  *f;
+
+    fn_buf_adds(b, ",\"parameters\":[");
+
+    for (f = r->params; f != NULL && f->name != NULL; f++) {
+        fn_buf_addf(b, "%s{\"name\":\"%s\",\"in\":\"%s\",\"required\":%s,\"schema\":", n++ ? "," : "", f->name,
+                    (f->flags & FN_F_PATH) ? "path" : "query", (f->flags & (FN_F_PATH|FN_F_REQUIRED)) ? "true" : "false");
+        fn_openapi_schema(b, f);
+        fn_buf_adds(b, "}");
+    }
+
+    if (r->kind == FN_WRITE) {
+        fn_openapi_header_param(b, &n, "IdempotencyKey");
+        if (r->who != FN_ANYONE) {
+            fn_openapi_header_param(b, &n, "Prefer");
+            fn_openapi_header_param(b, &n, "CsrfToken");
+        }
+    }
+    if (r->flags & FN_R_IF_MATCH) {
+        fn_openapi_header_param(b, &n, "IfMatch");
+    }
+    if (r->flags & FN_R_COOKIES) {
+        fn_openapi_header_param(b, &n, "AuthMode");
+    }
+
+    fn_buf_adds(b, "]");
+}
+
+
+static void
+fn_openapi_body(fn_buf_t *b, const fn_route_t *r)
+{
+    int                n;
+    const fn_field_t  *f;
+
+    if (r->body == NULL) {
+        return;
+    }
+
+    for (f = r->body, n = 0; f->name != NULL; f++) {
+        n += (f->flags & FN_F_REQUIRED) != 0;
+    }
+
+    fn_buf_addf(b, ",\"requestBody\":{\"required\":%s,\"content\":{\"application/json\":{\"schema\":"
+                "{\"type\":\"object\",\"additionalProperties\":false,\"properties\":{", n ? "true" : "false");
+
+    for (f = r->body; f->name != NULL; f++) {
+        fn_buf_addf(b, "%s\"%s\":", f == r->body ? "" : ",", f->name);
+        fn_openapi_schema(b, f);
+    }
+
+    fn_buf_adds(b, "}");
+
+    if (n) {
+        fn_buf_adds(b, ",\"required\":[");
+        for (f = r->body, n = 0; f->name != NULL; f++) {
+            if (f->flags & FN_F_REQUIRED) {
+                fn_buf_addf(b, "%s\"%s\"", n++ ? "," : "", f->name);
+            }
+        }
+        fn_buf_adds(b, "]");
+    }
+
+    fn_buf_adds(b, "}}}}");
+}
+
+
+static int
+fn_openapi_error_applies(const fn_route_t *r, unsigned status)
+{
+    switch (status) {
+    case 400:
+        return r->params != NULL || r->kind == FN_WRITE;
+    case 401:
+        return r->who != FN_ANYONE || r->limit == FN_LIMIT_AUTH;
+    case 403:
+        return r->kind == FN_WRITE;
+    case 404:
+        return strchr(r->path, '{') != NULL;
+    case 409:
+    case 413:
+    case 415:
+    case 422:
+        return r->kind == FN_WRITE;
+    case 412:
+        return (r->flags & FN_R_IF_MATCH) != 0;
+    case 429:
+        return r->limit != FN_LIMIT_NONE;
+    default:
+        return r->limit != FN_LIMIT_NONE || status == 503;
+    }
+}
+
+
+static void
+fn_openapi_responses(fn_buf_t *b, const fn_route_t *r)
+{
+    size_t  i;
+
+    fn_buf_addf(b, ",\"responses\":{\"%u\":{\"description\":\"Success\"", r->status);
+    if (r->response != NULL) {
+        fn_buf_addf(b, ",\"content\":{\"application/json\":{\"schema\":{\"$ref\":\"#/components/schemas/%s\"}}}", r->response);
+    }
+    fn_buf_adds(b, "}");
+
+    if (r->kind == FN_WRITE && r->who != FN_ANYONE) {
+        fn_buf_adds(b, ",\"202\":{\"$ref\":\"#/components/responses/Accepted\"}");
+    }
+
+    for (i = 0; i < N(fn_openapi_errors); i++) {
+        if (fn_openapi_error_applies(r, fn_openapi_errors[i].status)) {
+            fn_buf_addf(b, ",\"%u\":{\"$ref\":\"#/components/responses/%s\"}", fn_openapi_errors[i].status, fn_openapi_errors[i].name);
+        }
+    }
+
+    fn_buf_adds(b, "}");
+}
+
+
+/* Unique: method and path without the version, in letters and underscores. */
+
+static void
+fn_openapi_operation_id(fn_buf_t *b, const fn_route_t *r)
+{
+    char         c;
+    const char  *p;
+
+    for (p = fn_method_names[r->method]; *p; p++) {
+        c = (char) (*p | 0x20);
+        fn_buf_add(b, &c, 1);
+    }
+
+    for (p = r->path; *p; p++) {
+        if (*p == '{' || *p == '}') {
+            continue;
+        }
+        c = (*p >= 'a' && *p <= 'z') || (*p >= '0' && *p <= '9') ? *p : '_';
+        fn_buf_add(b, &c, 1);
+    }
+}
+
+
+static void
+fn_openapi_operation(fn_buf_t *b, const fn_route_t *r)
+{
+    fn_buf_add(b, "\"", 1);
+    fn_buf_adds(b, r->method == FN_GET ? "get" : r->method == FN_POST ? "post" : r->method == FN_PUT ? "put"
+                   : r->method == FN_PATCH ? "patch" : "delete");
+    fn_buf_adds(b, "\":{\"operationId\":\"");
+    fn_openapi_operation_id(b, r);
+    fn_buf_addf(b, "\",\"tags\":[\"%s\"],\"summary\":", r->tag);
+    fn_openapi_text(b, r->summary);
+    fn_buf_adds(b, r->who == FN_ANYONE ? ",\"security\":[]" : ",\"security\":[{\"bearerAuth\":[]},{\"cookieAuth\":[]}]");
+
+    fn_openapi_parameters(b, r);
+    fn_openapi_body(b, r);
+    fn_openapi_responses(b, r);
+    fn_buf_adds(b, "}");
+}
+
+
+static void
+fn_openapi_components(fn_buf_t *b)
+{
+    size_t  i;
+
+    fn_buf_adds(b, "\"components\":{\"securitySchemes\":{"
+        "\"bearerAuth\":{\"type\":\"http\",\"scheme\":\"bearer\",\"bearerFormat\":\"JWT\"},"
+        "\"cookieAuth\":{\"type\":\"apiKey\",\"in\":\"cookie\",\"name\":\"access_token\"}},\"parameters\":{"
+        "\"IdempotencyKey\":{\"name\":\"Idempotency-Key\",\"in\":\"header\",\"schema\":{\"type\":\"string\",\"minLength\":1,\"maxLength\":255},"
+        "\"description\":\"Makes a retry return the first answer; remembered for at least 24 hours.\"},"
+        "\"Prefer\":{\"name\":\"Prefer\",\"in\":\"header\",\"schema\":{\"enum\":[\"respond-async\"]},"
+        "\"description\":\"Answer 202 at once.\"},"
+        "\"CsrfToken\":{\"name\":\"X-CSRF-Token\",\"in\":\"header\",\"schema\":{\"type\":\"string\"},"
+        "\"description\":\"Needed with cookies.\"},"
+        "\"IfMatch\":{\"name\":\"If-Match\",\"in\":\"header\",\"schema\":{\"type\":\"string\"},"
+        "\"description\":\"The version that was read, in quotes.\"},"
+        "\"AuthMode\":{\"name\":\"X-Auth-Mode\",\"in\":\"header\",\"schema\":{\"enum\":[\"cookie\"]},"
+        "\"description\":\"Tokens in httpOnly cookies instead of the body.\"}},\"responses\":{"
+        "\"Accepted\":{\"description\":\"The write is queued; Location names its job.\",\"content\":{\"application/json\":{\"schema\":" REF("Job") "}}}");
+
+    for (i = 0; i < N(fn_openapi_errors); i++) {
+        fn_buf_addf(b, ",\"%s\":{\"description\":\"%s\",\"content\":{\"application/json\":{\"schema\":" REF("Error") "}}}",
+                    fn_openapi_errors[i].name, fn_openapi_errors[i].help);
+    }
+
+    fn_buf_adds(b, "},\"schemas\":{");
+
+    for (i = 0; i < N(fn_openapi_schemas); i++) {
+        fn_buf_addf(b, "%s\"%s\":%s", i ? "," : "", fn_openapi_schemas[i].name, fn_openapi_schemas[i].schema);
+    }
+
+    fn_buf_adds(b, "}}");
+}
+
+
+/* 1 when an earlier row has the same path: its operations were written there. */
+
+static int
+fn_openapi_written(const fn_route_t *r)
+{
+    const fn_route_t  *before;
+
+    for (before = fn_routes; before < r; before++) {
+        if (strcmp(before->path, r->path) == 0) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+int
+fn_openapi_write(fn_buf_t *b)
+{
+    const fn_route_t  *r, *same;
+
+    fn_buf_adds(b, "{\"openapi\":\"3.1.0\",\"info\":{\"title\":\"FitNudge API\",\"version\":\"1.0.0\","
+                "\"description\":\"Goals, daily check-ins and messages that keep people going.\","
+                "\"license\":{\"name\":\"MIT\",\"identifier\":\"MIT\"}},\"servers\":[{\"url\":\"/\"}],\"paths\":{");
+
+    for (r = fn_routes; r->path != NULL; r++) {
+        if (fn_openapi_written(r)) {
+            continue;
+        }
+
+        fn_buf_addf(b, "%s\"%s\":{", r == fn_routes ? "" : ",", r->path);
+
+        for (same = r; same->path != NULL; same++) {
+            if (strcmp(same->path, r->path) == 0) {
+                if (same != r) {
+                    fn_buf_adds(b, ",");
+                }
+                fn_openapi_operation(b, same);
+            }
+        }
+
+        fn_buf_adds(b, "}");
+    }
+
+    fn_buf_adds(b, "},");
+    fn_openapi_components(b);
+    fn_buf_adds(b, "}");
+
+    return b->failed ? -1 : 0;
+}
