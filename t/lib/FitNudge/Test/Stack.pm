@@ -67,13 +67,17 @@ END {
         next if $self->{owner} != $$;
         $self->{dbh}->disconnect if $self->{dbh};
         eval { $self->stop; 1 } or warn $@;
-        if ($ENV{FITNUDGE_KEEP}) {
-            diag("kept: $self->{dir}");
-        } else {
-            $self->remove;
-        }
+        $self->remove;
     }
     $? = $status;
+}
+
+
+# FITNUDGE_KEEP=1 keeps what there is to look at.
+sub remove ($self) {
+    return $self->SUPER::remove if !$ENV{FITNUDGE_KEEP};
+    diag("kept: $self->{dir}") if !$self->{kept}++;
+    return $self;
 }
 
 
