@@ -436,8 +436,8 @@ fn_master_reopen(fn_master_t *m)
 
 
 /*
- * The children first, then the manager, which empties the slots of those that had to be killed.  A child gets SIGTERM at once,
- * again when time runs short, and SIGKILL before it is up.
+ * The children first, then the manager, which empties the slots of those that had to be killed.
+ * A child gets SIGTERM at once, again when time runs short, and SIGKILL before it is up.
  */
 static void
 fn_master_shutdown(fn_master_t *m)
@@ -471,7 +471,7 @@ fn_master_shutdown(fn_master_t *m)
         fn_master_reap(m);
     }
 
-    /* reaped again: a manager that died just now would have to be forked anew, and the next instance's does the same */
+    /* if the manager is gone already, the next instance's does its work */
     (void) fn_master_tell(m, SIGTERM, 1, m->generation + 1);
 
     for (start = fn_mono_ms(); fn_master_tell(m, 0, 1, m->generation + 1) > 0; fn_master_reap(m)) {
