@@ -1,0 +1,86 @@
+/* The route table: matching, its agreement with the job table, the OpenAPI document. */
+#include "unit.h"
+
+#include <yajl/yajl_tree.h>
+
+#include "fn_jobs.h"
+#include "fn_routes.h"
+
+
+START_TEST(test_match)
+{
+    fn_route_match_t  m;
+
+    fn_route_match(&m, FN_GET, "/api/v1/goals", 13);
+    ck_assert(m.route && m.route->kind == FN_READ && m.allowed == (1u << FN_GET | 1u << FN_POST));
+
+    fn_route_match(&m, FN_POST, "/api/v1/goals/x/checkins", 24);
+    ck_assert(m.route && strcmp(m.route->function, "checkins.create") == 0);
+    ck_assert(m.nparams == 1 && span_is(&m.params[0], "x"));
+
+    fn_route_match(&m, FN_PUT, "/api/v1/goals", 13);
+    ck_assert(m.route == NULL && m.allowed != 0);
+
+    fn_route_match(&m, FN_METHODS, "/health", 7);
+    ck_assert(m.route == NULL && m.allowed == 1u << FN_GET);
+
+    fn_route_match(&m, FN_GET, "/api/v1/goals/", 14);
+    ck_assert(m.route == NULL && m.allowed == 0);
+    fn_route_match(&m, FN_GET, "/api/v1/goals//stats", 20);
+    ck_assert(m.route == NULL && m.allowed == 0);
+    fn_route_match(&m, FN_GET, "/api/v1/goal", 12);
+    ck_assert(m.route == NULL && m.allowed == 0);
+    fn_route_match(&m, FN_GET, "", 0);
+    ck_assert(m.route == NULL && m.allowed == 0);
+}
+END_TEST
+
+
+START_TEST(test_table)
+{
+    size_t             n;
+    const char        *p;
+    const fn_field_t  *f;
+    const fn_route_t  *r;
+
+    for (r = fn_routes; r->path != NULL; r++) {
+        ck_assert_msg(r->path[0] == '/' && r->function && r->summary && r->tag, "%s", r->path);
+        ck_assert_msg(r->kind != FN_WRITE || fn_job_find(r->function, strlen(r->function)) != NULL, "no job %s", r->function);
+        ck_assert_msg(r->kind == FN_WRITE || r->body == NULL, "%s: a body on a read", r->path);
+
+        /* each {name} of the path is the next path parameter */
+        for (p = r->path, f = r->params; (p = strchr(p, '{')) != NULL; p++, f++) {
+            n = strcspn(p + 1, "}");
+            ck_assert_msg(f != NULL && f->name != NULL && (f->flags & FN_F_PATH) && strlen(f->name) == n
+                          && memcmp(f->name, p + 1, n) == 0, "%s: path parameters", r->path);
+        }
+        ck_assert_msg(f == NULL || f->name == NULL || !(f->flags & FN_F_PATH), "%s: too many path parameters", r->path);
+    }
+}
+END_TEST
+
+
+START_TEST(test_openapi)
+{
+    char               err[256];
+    fn_buf_t           b = FN_BUF_INIT;
+    yajl_val           doc, paths, path;
+    const fn_route_t  *r;
+
+    ck_assert_int_eq(fn_openapi_write(&b), 0);
+    doc = yajl_tree_parse(b.data, err, sizeof(err));
+    ck_assert_msg(doc != NULL, "%s", err);
+
+    paths = yajl_tree_get(doc, (const char *[]) { "paths", NULL }, yajl_t_object);
+    ck_assert_ptr_nonnull(paths);
+    for (r = fn_routes; r->path != NULL; r++) {
+        path = yajl_tree_get(paths, (const char *[]) { r->path, NULL }, yajl_t_object);
+        ck_assert_msg(path != NULL, "%s is missing", r->path);
+    }
+    yajl_tree_free(doc);
+    fn_buf_free(&b);
+}
+END_TEST
+
+
+UNIT_MAIN("routes", test_match, test_table, test_openapi)
