@@ -307,6 +307,8 @@ ngx_fitnudge_pg_conn_ready(ngx_fitnudge_pg_conn_t *conn)
         conn->outage = 0;
         ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0, "fitnudge: postgres connection %ui is back", conn->number);
     }
+
+    ngx_fitnudge_pg_changed();
 }
 
 
@@ -385,6 +387,8 @@ ngx_fitnudge_pg_conn_fail(ngx_fitnudge_pg_conn_t *conn, const char *reason)
 
         ngx_fitnudge_pg_again(op);
     }
+
+    ngx_fitnudge_pg_changed();
 }
 
 

@@ -80,4 +80,7 @@ ngx_int_t ngx_fitnudge_pg_conn_query(ngx_fitnudge_pg_conn_t *conn, ngx_fitnudge_
 void ngx_fitnudge_pg_again(ngx_fitnudge_op_t *op);
 void ngx_fitnudge_pg_finish(ngx_fitnudge_op_t *op, ngx_int_t rc);
 
+/* The pg module: a connection has become ready, or was lost. */
+void ngx_fitnudge_pg_changed(void);
+
 #endif

@@ -1,6 +1,7 @@
 /*
- * The life of a connection to Redis.  States: away (connection NULL, retry timer), connecting,
- * greeting (connected), ready.  ngx_fitnudge_redis_conn_fail() is the only way back to away.
+ * The life of a connection to Redis.  States: away (connection NULL, retry timer), connecting
+ * (commands are taken already, behind the greetings), greeting (established), ready.
+ * ngx_fitnudge_redis_conn_fail() is the only way back to away.
  */
 #include "ngx_fitnudge_redis_conn.h"
 
@@ -19,7 +20,8 @@
 static void ngx_fitnudge_redis_conn_connect(ngx_fitnudge_redis_conn_t *conn);
 static ngx_int_t ngx_fitnudge_redis_conn_register(ngx_fitnudge_redis_conn_t *conn, ngx_socket_t s);
 static void ngx_fitnudge_redis_conn_close(ngx_fitnudge_redis_conn_t *conn);
-static void ngx_fitnudge_redis_conn_greet(ngx_fitnudge_redis_conn_t *conn);
+static void ngx_fitnudge_redis_conn_established(ngx_fitnudge_redis_conn_t *conn);
+static ngx_int_t ngx_fitnudge_redis_conn_greet(ngx_fitnudge_redis_conn_t *conn);
 static ngx_int_t ngx_fitnudge_redis_conn_greeting(ngx_fitnudge_redis_conn_t *conn,
     ngx_fitnudge_redis_greeting_e what, int argc, const char **argv);
 static void ngx_fitnudge_redis_conn_greeted(ngx_fitnudge_redis_conn_t *conn, redisReply *reply);
@@ -123,7 +125,7 @@ ngx_fitnudge_redis_conn_send(ngx_fitnudge_redis_conn_t *conn, int argc, const ch
     size_t   n;
     u_char  *p;
 
-    if (!conn->connected) {
+    if (conn->connection == NULL) {
         return NGX_ERROR;
     }
 
@@ -148,6 +150,10 @@ ngx_fitnudge_redis_conn_send(ngx_fitnudge_redis_conn_t *conn, int argc, const ch
 
     conn->last = p;
     conn->awaited++;
+
+    if (!conn->established) {
+        return NGX_OK;
+    }
 
     if (!conn->flush.posted) {
         ngx_post_event(&conn->flush, &ngx_posted_events);
@@ -261,18 +267,32 @@ ngx_fitnudge_redis_conn_connect(ngx_fitnudge_redis_conn_t *conn)
 
     rc = connect(s, sa, conn->server->addr->socklen);
 
-    if (rc == -1) {
-        err = ngx_socket_errno;
+    err = rc == -1 ? ngx_socket_errno : 0;
 
-        if (err != NGX_EINPROGRESS) {
-            ngx_fitnudge_redis_conn_fail(conn, err, "connect");
-        }
-
+    if (rc == -1 && err != NGX_EINPROGRESS) {
+        ngx_fitnudge_redis_conn_fail(conn, err, "connect");
         return;
     }
 
-    conn->connection->write->ready = 1;
-    ngx_fitnudge_redis_conn_greet(conn);
+    if (ngx_fitnudge_redis_conn_greet(conn) != NGX_OK) {
+        ngx_fitnudge_redis_conn_fail(conn, 0, "no memory");
+        return;
+    }
+
+    if (rc == 0) {
+        conn->connection->write->ready = 1;
+        ngx_fitnudge_redis_conn_established(conn);
+    }
+}
+
+
+static void
+ngx_fitnudge_redis_conn_established(ngx_fitnudge_redis_conn_t *conn)
+{
+    conn->established = 1;
+
+    ngx_post_event(&conn->flush, &ngx_posted_events);
+    ngx_add_timer(&conn->watch, conn->patience);
 }
 
 
@@ -322,7 +342,7 @@ ngx_fitnudge_redis_conn_register(ngx_fitnudge_redis_conn_t *conn, ngx_socket_t s
 static void
 ngx_fitnudge_redis_conn_close(ngx_fitnudge_redis_conn_t *conn)
 {
-    conn->connected = 0;
+    conn->established = 0;
     conn->ready = 0;
     conn->awaited = 0;
 
@@ -353,7 +373,7 @@ ngx_fitnudge_redis_conn_close(ngx_fitnudge_redis_conn_t *conn)
 }
 
 
-static void
+static ngx_int_t
 ngx_fitnudge_redis_conn_greet(ngx_fitnudge_redis_conn_t *conn)
 {
     u_char                             *p, name[128];
@@ -361,7 +381,6 @@ ngx_fitnudge_redis_conn_greet(ngx_fitnudge_redis_conn_t *conn)
     const char                         *argv[3];
     const ngx_fitnudge_redis_server_t  *server = conn->server;
 
-    conn->connected = 1;
     conn->ngreetings = 0;
     conn->greeted = 0;
     rc = NGX_OK;
@@ -392,9 +411,7 @@ ngx_fitnudge_redis_conn_greet(ngx_fitnudge_redis_conn_t *conn)
         rc = ngx_fitnudge_redis_conn_greeting(conn, NGX_FITNUDGE_REDIS_PROBE, 3, argv);
     }
 
-    if (rc != NGX_OK) {
-        ngx_fitnudge_redis_conn_fail(conn, 0, "no memory");
-    }
+    return rc;
 }
 
 
@@ -460,7 +477,7 @@ ngx_fitnudge_redis_conn_read_handler(ngx_event_t *rev)
         return;
     }
 
-    if (!conn->connected) {
+    if (!conn->established) {
         /* the write handler learns how connect() ended */
         return;
     }
@@ -566,7 +583,7 @@ ngx_fitnudge_redis_conn_write_handler(ngx_event_t *wev)
         return;
     }
 
-    if (conn->connected) {
+    if (conn->established) {
         ngx_fitnudge_redis_conn_flush_handler(&conn->flush);
         return;
     }
@@ -583,7 +600,7 @@ ngx_fitnudge_redis_conn_write_handler(ngx_event_t *wev)
         return;
     }
 
-    ngx_fitnudge_redis_conn_greet(conn);
+    ngx_fitnudge_redis_conn_established(conn);
 }
 
 

@@ -60,8 +60,8 @@ struct ngx_fitnudge_redis_conn_s {
     ngx_fitnudge_redis_greeting_e       greetings[NGX_FITNUDGE_REDIS_GREETINGS];
     ngx_uint_t                          ngreetings, greeted;
 
-    unsigned                            connected:1;
-    unsigned                            ready:1;
+    unsigned                            established:1;
+    unsigned                            ready:1;        /* introduced */
     unsigned                            outage:1;       /* was logged */
     unsigned                            stopped:1;      /* for good */
 };
@@ -76,7 +76,13 @@ void ngx_fitnudge_redis_conn_stop(ngx_fitnudge_redis_conn_t *conn);
 /* Closes, calls role->lost, and connects again later. err: errno or 0. */
 void ngx_fitnudge_redis_conn_fail(ngx_fitnudge_redis_conn_t *conn, ngx_err_t err, const char *reason);
 
-/* Appends a command to what is sent at the end of this loop iteration. NGX_OK, or NGX_ERROR: not connected, or no memory. */
+/*
+ * Usable: ready, or connecting for the first time.  A process that has just started answers requests before its
+ * connections stand: their commands wait behind the greetings.
+ */
+#define ngx_fitnudge_redis_conn_usable(conn)  ((conn)->ready || ((conn)->connection != NULL && !(conn)->outage))
+
+/* Appends a command to what is sent at the end of this loop iteration. NGX_OK, or NGX_ERROR: away, or no memory. */
 ngx_int_t ngx_fitnudge_redis_conn_send(ngx_fitnudge_redis_conn_t *conn, int argc, const char *const *argv,
     const size_t *argvlen);
 

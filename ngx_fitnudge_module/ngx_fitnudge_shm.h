@@ -33,7 +33,4 @@ ngx_uint_t ngx_fitnudge_shm_revoked(const u_char *session, time_t now);
 
 uint64_t ngx_fitnudge_shm_generation(const u_char *tag, size_t len);
 
-/* Sessions that were forgotten too early because the table was full. */
-uint64_t ngx_fitnudge_shm_evicted(void);
-
 #endif

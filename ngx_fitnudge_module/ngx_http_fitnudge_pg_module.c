@@ -16,6 +16,7 @@ typedef struct {
 static void *ngx_fitnudge_pg_create_main_conf(ngx_conf_t *cf);
 static ngx_int_t ngx_fitnudge_pg_init_process(ngx_cycle_t *cycle);
 static void ngx_fitnudge_pg_exit_process(ngx_cycle_t *cycle);
+static ngx_uint_t ngx_fitnudge_pg_starting(void);
 static ngx_int_t ngx_fitnudge_pg_send(ngx_fitnudge_op_t *op);
 
 
@@ -27,6 +28,8 @@ static struct {
     ngx_fitnudge_pg_server_t   server;
     ngx_fitnudge_pg_conn_t    *conns;
     ngx_uint_t                 nconns;
+    ngx_queue_t                early;           /* ops that came before the first connection stood */
+    ngx_uint_t                 nearly;
 } ngx_fitnudge_pg;
 
 
@@ -138,13 +141,20 @@ ngx_fitnudge_pg_query(ngx_fitnudge_op_t *op, ngx_int_t statement, ngx_uint_t npa
 
     op->backend = query;
 
-    if (ngx_fitnudge_pg_send(op) != NGX_OK) {
-        ngx_free(query);
-        ngx_fitnudge_op_free(op);
-        return NGX_DECLINED;
+    if (ngx_fitnudge_pg_send(op) == NGX_OK) {
+        return NGX_OK;
     }
 
-    return NGX_OK;
+    if (ngx_fitnudge_pg_starting() && ngx_fitnudge_pg.nearly < ngx_fitnudge_pg.server.queue) {
+        ngx_queue_insert_tail(&ngx_fitnudge_pg.early, &op->queue);
+        ngx_fitnudge_pg.nearly++;
+        return NGX_OK;
+    }
+
+    ngx_free(query);
+    ngx_fitnudge_op_free(op);
+
+    return NGX_DECLINED;
 }
 
 
@@ -159,7 +169,72 @@ ngx_fitnudge_pg_up(void)
         }
     }
 
-    return 0;
+    return ngx_fitnudge_pg_starting();
+}
+
+
+void
+ngx_fitnudge_pg_changed(void)
+{
+    ngx_queue_t        *q, early;
+    ngx_fitnudge_op_t  *op;
+
+    if (ngx_queue_empty(&ngx_fitnudge_pg.early)) {
+        return;
+    }
+
+    ngx_queue_init(&early);
+    ngx_queue_add(&early, &ngx_fitnudge_pg.early);
+    ngx_queue_init(&ngx_fitnudge_pg.early);
+    ngx_fitnudge_pg.nearly = 0;
+
+    while (!ngx_queue_empty(&early)) {
+        q = ngx_queue_head(&early);
+        ngx_queue_remove(q);
+        op = ngx_queue_data(q, ngx_fitnudge_op_t, queue);
+
+        if (op->detached) {
+            ngx_fitnudge_pg_finish(op, NGX_ERROR);
+
+        } else if (ngx_fitnudge_pg_send(op) != NGX_OK) {
+
+            if (ngx_fitnudge_pg_starting()) {
+                ngx_queue_insert_tail(&ngx_fitnudge_pg.early, q);
+                ngx_fitnudge_pg.nearly++;
+
+            } else {
+                ngx_fitnudge_pg_finish(op, NGX_ERROR);
+            }
+        }
+    }
+}
+
+
+/*
+ * No connection stands, but one is being made for the first time: a process that has just started answers
+ * requests before that.
+ */
+static ngx_uint_t
+ngx_fitnudge_pg_starting(void)
+{
+    ngx_uint_t               i, starting;
+    ngx_fitnudge_pg_conn_t  *conn;
+
+    starting = 0;
+
+    for (i = 0; i < ngx_fitnudge_pg.nconns; i++) {
+        conn = &ngx_fitnudge_pg.conns[i];
+
+        if (conn->state == NGX_FITNUDGE_PG_READY) {
+            return 0;
+        }
+
+        if (conn->state == NGX_FITNUDGE_PG_CONNECTING && !conn->outage) {
+            starting = 1;
+        }
+    }
+
+    return starting;
 }
 
 
@@ -289,6 +364,8 @@ ngx_fitnudge_pg_init_process(ngx_cycle_t *cycle)
         return NGX_ERROR;
     }
 
+    ngx_queue_init(&ngx_fitnudge_pg.early);
+
     for (i = 0; i < fmcf->pg_connections; i++) {
         if (ngx_fitnudge_pg_conn_start(&ngx_fitnudge_pg.conns[i], &ngx_fitnudge_pg.server, i) != NGX_OK) {
             return NGX_ERROR;
@@ -308,7 +385,9 @@ ngx_fitnudge_pg_init_process(ngx_cycle_t *cycle)
 static void
 ngx_fitnudge_pg_exit_process(ngx_cycle_t *cycle)
 {
-    ngx_uint_t  i;
+    ngx_uint_t          i;
+    ngx_queue_t        *q;
+    ngx_fitnudge_op_t  *op;
 
     for (i = 0; i < ngx_fitnudge_pg.nconns; i++) {
         ngx_fitnudge_pg_conn_stop(&ngx_fitnudge_pg.conns[i]);
@@ -317,6 +396,15 @@ ngx_fitnudge_pg_exit_process(ngx_cycle_t *cycle)
     ngx_fitnudge_pg.nconns = 0;
 
     if (ngx_fitnudge_pg.conns != NULL) {
+        while (!ngx_queue_empty(&ngx_fitnudge_pg.early)) {
+            q = ngx_queue_head(&ngx_fitnudge_pg.early);
+            ngx_queue_remove(q);
+            op = ngx_queue_data(q, ngx_fitnudge_op_t, queue);
+
+            ngx_free(op->backend);
+            ngx_fitnudge_op_free(op);
+        }
+
         ngx_free(ngx_fitnudge_pg.conns);
         ngx_fitnudge_pg.conns = NULL;
     }

@@ -111,7 +111,7 @@ ngx_module_t  ngx_http_fitnudge_redis_module = {
 ngx_int_t
 ngx_fitnudge_redis_command(ngx_fitnudge_op_t *op, int argc, const char **argv, const size_t *argvlen)
 {
-    if (!ngx_fitnudge_redis.commands.ready
+    if (!ngx_fitnudge_redis_conn_usable(&ngx_fitnudge_redis.commands)
         || ngx_fitnudge_redis.nops >= OPS_MAX
         || ngx_fitnudge_redis_conn_send(&ngx_fitnudge_redis.commands, argc, argv, argvlen) != NGX_OK)
     {
@@ -130,7 +130,8 @@ ngx_fitnudge_redis_command(ngx_fitnudge_op_t *op, int argc, const char **argv, c
 ngx_uint_t
 ngx_fitnudge_redis_up(void)
 {
-    return ngx_fitnudge_redis.commands.ready && ngx_fitnudge_redis.replies.ready;
+    return ngx_fitnudge_redis_conn_usable(&ngx_fitnudge_redis.commands)
+           && ngx_fitnudge_redis_conn_usable(&ngx_fitnudge_redis.replies);
 }
 
 

@@ -20,6 +20,7 @@
 #define LAYOUT      1           /* of this structure; a zone of another layout is refused */
 #define COUNTERS    65536       /* fewer in a small zone */
 #define WINDOW      32
+#define COMPLAIN_INTERVAL  60   /* s */
 #define UNUSED      0
 #define DEAD        1
 
@@ -193,13 +194,6 @@ ngx_fitnudge_shm_revoked(const u_char *session, time_t now)
 }
 
 
-uint64_t
-ngx_fitnudge_shm_evicted(void)
-{
-    return ngx_fitnudge_shm == NULL ? 0 : __atomic_load_n(&ngx_fitnudge_shm->evicted, __ATOMIC_RELAXED);
-}
-
-
 static ngx_int_t
 ngx_fitnudge_shm_init_zone(ngx_shm_zone_t *zone, void *data)
 {
@@ -315,11 +309,13 @@ invalid:
 static void
 ngx_fitnudge_shm_insert(uint64_t hi, uint64_t lo, uint64_t until)
 {
-    uint64_t                  now;
+    uint64_t                  now, evicted;
     ngx_uint_t                i, n;
     ngx_fitnudge_shm_t       *sh = ngx_fitnudge_shm;
     ngx_fitnudge_shm_slot_t  *slot, *place, *first;
+    static time_t             complain;
 
+    evicted = 0;
     now = (uint64_t) ngx_time();
     n = XXH3_64bits_withSeed(&lo, sizeof(lo), hi) % sh->slots_n;
     place = NULL;
@@ -354,7 +350,7 @@ ngx_fitnudge_shm_insert(uint64_t hi, uint64_t lo, uint64_t until)
     }
 
     if (place == NULL) {
-        (void) __atomic_add_fetch(&sh->evicted, 1, __ATOMIC_RELAXED);
+        evicted = ++sh->evicted;
 
         /* what expires first goes, and that may be the new one */
         if (first->until >= until) {
@@ -372,6 +368,12 @@ ngx_fitnudge_shm_insert(uint64_t hi, uint64_t lo, uint64_t until)
 done:
 
     ngx_shmtx_unlock(&ngx_fitnudge_shm_pool->mutex);
+
+    if (evicted && ngx_time() >= complain) {
+        complain = ngx_time() + COMPLAIN_INTERVAL;
+        ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+                      "fitnudge: %uL ended sessions were forgotten too early: \"fitnudge_zone\" is too small", evicted);
+    }
 }
 
 
