@@ -80,6 +80,10 @@ static const char *const  bad_jobs[] = {
     "w1 " ID " a n 0 0 0 - -\n{}",                          /* too few */
     "w1 " ID " a n 0 0 0 - - - -\n{}",                      /* too many */
     "w1 " ID " a n 0 0 0 - - - \n{}",
+    "w1 " ID " a n 0 0 0 - - - x\n",
+    "w1 " ID " a n 0 0 0 -  -\n",
+    "w1  " ID " a n 0 0 0 - - -\n",
+    "w1 " ID " a n 0 0 0 - \x01 -\n",
     "w1 " ID "  a n 0 0 0 - - -\n{}",
     " w1 " ID " a n 0 0 0 - - -\n{}",
     "w1 " ID "\ta n 0 0 0 - - -\n{}",
@@ -99,6 +103,7 @@ static const char *const  bad_jobs[] = {
     "w1 " ID " a n 0x1 0 0 - - -\n{}",
     "w1 " ID " a n 9223372036854775808 0 0 - - -\n{}",
     "w1 " ID " a n 0 99999999999999999999 0 - - -\n{}",
+    "w1 " ID " a n 0 0 1000001 - - -\n{}",
     "w1 " ID " a n 0 0 4294967296 - - -\n{}",
     "w1 " ID " a n 0 0 0 bob - -\n{}",                      /* user */
     "w1 " ID " a n 0 0 0 - \x7f -\n{}",
@@ -218,6 +223,8 @@ static const char *const  bad_replies[] = {
     "w1 " ID " 200 application/json 1\n\n",
     "w1 " ID " 200 application/json 1 a b\n\n",
     "w1 " ID " 200 application/json 0 a\n\n",
+    "w1 " ID " 200 application/json 17\n\n",
+    "w1 " ID " 200 application/json 0\nLocation: \rx\n\n",
     "w1 " ID " 200 application/json 17 a a a a a a a a a a a a a a a a a\n\n",
     "w1 " ID " 200 application/json 99999999999999999999\n\n",
     "w1 " ID " 200 application/json 0 \n\n",
