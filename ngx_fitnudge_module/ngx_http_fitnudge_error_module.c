@@ -248,7 +248,7 @@ ngx_http_fitnudge_error_text_valid(const char *s)
 ngx_int_t
 ngx_http_fitnudge_error_headers(ngx_http_request_t *r, ngx_uint_t status)
 {
-    ngx_http_fitnudge_ctx_t  *ctx;
+    const fn_route_match_t  *m;
 
     switch (status) {
 
@@ -268,10 +268,10 @@ ngx_http_fitnudge_error_headers(ngx_http_request_t *r, ngx_uint_t status)
 
     case NGX_HTTP_NOT_ALLOWED:
 
-        /* not routed yet when nginx refuses a method by itself */
-        ctx = ngx_http_fitnudge_ctx(r);
+        /* when nginx refuses a method by itself, this is the first to ask for the route */
+        m = ngx_http_fitnudge_route_of(r);
 
-        return (ctx != NULL && ctx->matched && ctx->match.allowed) ? ngx_http_fitnudge_allow(r) : NGX_OK;
+        return (m != NULL && m->allowed) ? ngx_http_fitnudge_allow(r) : NGX_OK;
 
     case NGX_HTTP_TOO_MANY_REQUESTS:
     case NGX_HTTP_SERVICE_UNAVAILABLE:

@@ -18,7 +18,7 @@ sub outfit () {
     $u->{session} = claims_of($u->{token})->{session_id};
     my $res = call($s, PATCH => '/users/me', %p, json => { bio => 'private' }, headers => { Prefer => 'respond-async' });
     $u->{job} = $res->json->{job}{id};
-    poll(10, sub { call($s, GET => "/jobs/$u->{job}", %p)->json->{status} =~ /done/ });
+    poll(10, sub { (call($s, GET => "/jobs/$u->{job}", %p)->json->{job}{status} // '') eq 'done' });
     return $u;
 }
 

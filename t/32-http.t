@@ -98,7 +98,8 @@ subtest 'Idempotency-Key' => sub {
 
     my $missing = "/goals/01900000-0000-7000-8000-000000000000";
     my @gone = map { call($s, DELETE => $missing, %p, headers => { 'Idempotency-Key' => 'key-3' }) } 1, 2;
-    error_ok($_, 404, "the pool's refusals are repeated") for @gone;
+    status_ok($_, 404, "the pool's refusals are repeated") for @gone;
+    is($gone[1]->body, $gone[0]->body, 'word for word');
 
     my @res = calls($s, map { [POST => '/goals', %p, json => { title => 'race', frequency => 1 }, headers => { 'Idempotency-Key' => 'key-4' }, ua => agent()] } 1 .. 10);
     is(scalar(grep { $_->code == 201 || $_->code == 409 } @res), 10, 'ten at once: made, repeated or told to wait');
@@ -122,7 +123,7 @@ subtest 'respond-async' => sub {
     is($res->json->{job}{status}, 'queued', 'queued');
     is($res->headers->location, "/api/v1/jobs/$id", 'Location');
     my $job;
-    ok(poll(15, sub { $job = call($s, GET => "/jobs/$id", %p)->json; ($job->{status} // '') eq 'done' }), 'is done') or diag(explain($job));
+    ok(poll(15, sub { $job = call($s, GET => "/jobs/$id", %p)->json->{job}; ($job->{status} // '') eq 'done' }), 'is done') or diag(explain($job));
     is($job->{status_code}, 201, 'status_code');
     is($job->{response}{title}, 'later', 'response');
     status_ok(call($s, GET => "/goals/$job->{response}{id}", %p), 200, 'is there');
@@ -134,7 +135,7 @@ subtest 'respond-async' => sub {
     my $gone = call($s, DELETE => '/goals/01900000-0000-7000-8000-000000000000', %p, headers => { Prefer => 'return=minimal, respond-async' });
     status_ok($gone, 202, 'accepted');
     my $gid = $gone->json->{job}{id};
-    ok(poll(15, sub { $job = call($s, GET => "/jobs/$gid", %p)->json; ($job->{status} // '') eq 'done' }), 'a refusal is an answer');
+    ok(poll(15, sub { $job = call($s, GET => "/jobs/$gid", %p)->json->{job}; ($job->{status} // '') eq 'done' }), 'a refusal is an answer');
     is($job->{status_code}, 404, 'status_code');
     is($job->{response}{error}{code}, 'NOT_FOUND', 'response');
 };
@@ -148,7 +149,7 @@ subtest 'connections' => sub {
 
     my @res = raw($s, $get x 20, n => 20);
     is(scalar(grep { $_->code == 200 && $_->json->{id} eq $u->{id} } @res), 20, 'twenty reads in one packet');
-    @res = raw($s, ($post . $get . $bad) x 5, n => 15);
+    @res = raw($s, join('', map { $post . $get . $bad } 1 .. 5), n => 15);
     is_deeply([map { $_->code } @res], [(201, 200, 400) x 5], 'reads, writes and mistakes are answered in order');
     @res = raw($s, "POST /api/v1/nosuch HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello$get", n => 2);
     is_deeply([map { $_->code } @res], [404, 200], 'an unread body does not spoil what follows');
@@ -178,6 +179,42 @@ subtest 'connections' => sub {
     is(scalar(grep { ($_->code // 0) == 200 } @many), 60, 'sixty connections');
 };
 
+# Sends all requests as streams of one connection before it reads anything (RFC 9113; header fields as plain literals of
+# RFC 7541, section 6.2.2, so that no table is needed). Statuses by order; those that nginx sends by their index.
+sub streams (@request) {
+    my %index = (0x88 => 200, 0x89 => 204, 0x8a => 206, 0x8b => 304, 0x8c => 400, 0x8d => 404, 0x8e => 500);
+    my $sock = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $h2_port) or die $!;
+    my $frame = sub ($type, $flags, $id, $load) { substr(pack('N', length $load), 1) . pack('CCN', $type, $flags, $id) . $load };
+    my $length = sub ($n) { $n < 127 ? chr $n : chr(127) . do { my $r = $n - 127; my $o = ''; while ($r > 127) { $o .= chr($r % 128 + 128); $r = int($r / 128) } $o . chr $r } };
+    my $field = sub ($name, $value) { "\0" . $length->(length $name) . $name . $length->(length $value) . $value };
+    my $bytes = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" . $frame->(4, 0, 0, '');
+    for my $i (0 .. $#request) {
+        my ($method, $path) = @{ $request[$i] };
+        $bytes .= $frame->(1, 5, 2 * $i + 1, join '', $field->(':method', $method), $field->(':scheme', 'http'), $field->(':authority', 'x'),
+            $field->(':path', $path), $field->(authorization => "Bearer $u->{token}"));
+    }
+    syswrite $sock, $bytes;
+    my ($in, %status, %ended) = ('');
+    my $end = time + 20;
+    while (keys %ended < @request && time < $end) {
+        vec(my $rin = '', fileno $sock, 1) = 1;
+        select($rin, undef, undef, 1) or next;
+        sysread($sock, $in, 65536, length $in) or last;
+        while (length $in >= 9) {
+            my $n = unpack 'N', "\0" . substr $in, 0, 3;
+            last if length $in < 9 + $n;
+            my ($type, $flags, $id) = unpack 'x3 C C N', $in;
+            my $load = substr $in, 9, $n;
+            substr($in, 0, 9 + $n) = '';
+            $status{$id} = $index{ ord $load } // sprintf 'byte %02x', ord $load if $type == 1;
+            $status{$id} = 'reset', $ended{$id} = 1 if $type == 3;
+            $ended{$id} = 1 if ($type == 0 || $type == 1) && $flags & 1;
+            syswrite $sock, $frame->(4, 1, 0, '') if $type == 4 && !($flags & 1);
+        }
+    }
+    return map { $ended{ 2 * $_ + 1 } ? $status{ 2 * $_ + 1 } : 'no answer' } 0 .. $#request;
+}
+
 subtest 'HTTP/2' => sub {
     my $curl = sub (@args) {
         open my $fh, '-|', 'curl', '-sS', '--max-time', '20', '--http2-prior-knowledge', @args or die $!;
@@ -197,11 +234,10 @@ subtest 'HTTP/2' => sub {
     like($out, qr/\n2 401\z/, 'an error');
     like($out, qr/"AUTHENTICATION_ERROR"/, "with the contract's body");
     $out = $curl->('-w', "\n%{http_code}", '-H', 'X-Long: ' . 'a' x 40000, "$base/users/me");
-    like($out, qr/\n(?:400|431|000)\z/, 'a long header');
-    my @urls = map { "$base/goals/$goal" } 1 .. 30;
-    $out = $curl->(@auth, '-Z', (map { ('-o', '/dev/null') } @urls), '-w', "%{http_code}\n", @urls);
-    is(scalar(() = $out =~ /^200$/mg), 30, 'thirty streams at once');
-    $out = $curl->(@auth, '-w', "\n%{http_code}", '-H', 'Content-Type: application/json', '-d', 'x' x 200000, "$base/goals");
+    unlike($out, qr/\n2\d\d\z/, 'a long header');
+    my @status = streams((map { [GET => "/api/v1/goals/$goal"] } 1 .. 20), (map { [GET => '/api/v1/nosuch'] } 1 .. 5), (map { [GET => '/api/v1/users/me'] } 1 .. 20));
+    is_deeply(\@status, [(200) x 20, (404) x 5, (200) x 20], 'forty-five streams at once');
+    $out = $curl->(@auth, '-w', "\n%{http_code}", '-H', 'Content-Type: application/json', '-d', 'x' x 100000, "$base/goals");
     like($out, qr/\n413\z/, 'a large body');
 };
 

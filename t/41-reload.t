@@ -153,6 +153,7 @@ subtest 'a short shutdown with everything open' => sub {
         slam($_) for @open, $idle;
     }
     $s->openai_mode('ok');
+    ok(poll(20, sub { @{ $s->pids->{nginx_workers} } == 2 }), 'old processes leave');
     alive('after short shutdowns');
     unlike($s->error_log, qr/exited on signal/, 'no process died');
 };

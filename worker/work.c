@@ -507,6 +507,44 @@ fn_work_fail(fn_work_env_t *e, fn_work_t *w)
 }
 
 
+/*
+ * pool.replay() is not told who asks, so that its own refusals (another body, still running) carry no request id: they
+ * get the one of this request. 1 = w->rendered holds the body.
+ */
+static int
+fn_work_identify(fn_work_t *w)
+{
+    char         id[65];
+    const char  *p;
+
+    p = strstr(w->body, "\"request_id\"");
+
+    if (p == NULL) {
+        return 0;
+    }
+
+    p += sizeof("\"request_id\"") - 1;
+    p += strspn(p, " :");
+
+    if (strncmp(p, "null", 4) != 0) {
+        return 0;
+    }
+
+    fn_request_id(w->task, id, sizeof(id));
+
+    fn_buf_add(&w->rendered, w->body, (size_t) (p - w->body));
+    fn_buf_add_json_string(&w->rendered, id, strlen(id));
+    fn_buf_adds(&w->rendered, p + 4);
+
+    if (w->rendered.failed) {
+        fn_buf_reset(&w->rendered);
+        return 0;
+    }
+
+    return 1;
+}
+
+
 static void
 fn_work_reply(fn_work_env_t *e, fn_work_t *w, fn_finish_t *f)
 {
@@ -517,6 +555,11 @@ fn_work_reply(fn_work_env_t *e, fn_work_t *w, fn_finish_t *f)
     body_len = strlen(body);
     headers = w->headers;
     headers_len = strlen(headers);
+
+    if (w->status >= 400 && fn_work_identify(w)) {
+        body = w->rendered.data;
+        body_len = w->rendered.len;
+    }
 
     if (w->steps && w->steps->render && w->status >= 200 && w->status < 300) {
         fn_buf_adds(&w->rendered_headers, headers);
