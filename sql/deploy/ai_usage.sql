@@ -15,7 +15,8 @@ CREATE TABLE public.ai_usage (
     PRIMARY KEY (user_id, day, model)
 );
 
--- The sum of a day, in 16 rows: calls that end at the same time seldom wait for each other's commit.
+-- The sum of a day, in 16 rows. A database session has one of them: transactions that commit several messages at once
+-- neither wait for each other nor lock rows in different orders.
 CREATE TABLE public.ai_spending (
     day    date      NOT NULL,
     shard  smallint  NOT NULL,
@@ -38,7 +39,7 @@ DECLARE
 BEGIN
     IF v_cost <> 0 THEN
         INSERT INTO public.ai_spending AS s (day, shard, cost)
-        VALUES (v_row.day, (uuid_hash(v_row.user_id) & 15)::smallint, v_cost)
+        VALUES (v_row.day, (pg_backend_pid() & 15)::smallint, v_cost)
         ON CONFLICT (day, shard) DO UPDATE SET cost = s.cost + EXCLUDED.cost;
     END IF;
 

@@ -22,12 +22,10 @@ $$;
 CREATE FUNCTION api.sessions_list(p_user uuid) RETURNS text
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 BEGIN
-    RETURN (SELECT json_build_object('sessions', coalesce(json_agg(json_build_object(
-                'id', s.id, 'user_agent', s.user_agent, 'ip', s.ip,
-                'created_at', pool.rfc3339(s.created_at), 'last_used_at', pool.rfc3339(s.last_used_at),
-                'expires_at', pool.rfc3339(s.expires_at)) ORDER BY s.last_used_at DESC, s.id), '[]'))::text
-            FROM public.sessions s
-            WHERE s.user_id = p_user AND s.expires_at > now());
+    RETURN (SELECT concat('{"sessions":[', string_agg(row_to_json(x)::text, ',' ORDER BY x.last_used_at DESC, x.id), ']}')
+            FROM (SELECT s.id, s.user_agent, s.ip, pool.rfc3339(s.created_at) AS created_at,
+                         pool.rfc3339(s.last_used_at) AS last_used_at, pool.rfc3339(s.expires_at) AS expires_at
+                  FROM public.sessions s WHERE s.user_id = p_user AND s.expires_at > now()) x);
 END
 $$;
 
@@ -38,17 +36,15 @@ DECLARE
     v_goals text;
     v_total bigint;
 BEGIN
-    SELECT string_agg(json_build_object('id', g.id, 'title', g.title, 'description', g.description, 'category', g.category,
-               'frequency', g.frequency, 'is_active', g.is_active, 'version', g.version,
-               'created_at', pool.rfc3339(g.created_at), 'updated_at', pool.rfc3339(g.updated_at))::text, ','),
-           max(g.total)
+    SELECT string_agg(pool.goal_json(g)::text, ','), count(*)
     INTO v_goals, v_total
-    FROM (SELECT x.*, count(*) OVER () AS total FROM public.goals x
+    FROM (SELECT * FROM public.goals x
           WHERE x.user_id = p_user AND (p_is_active IS NULL OR x.is_active = p_is_active)
           ORDER BY x.created_at DESC, x.id DESC
           LIMIT p_limit OFFSET (p_page - 1)::bigint * p_limit) g;
 
-    IF v_total IS NULL THEN     -- an empty page tells nothing of the total
+    -- a first page that is not full is the total
+    IF p_page > 1 OR v_total = p_limit THEN
         SELECT count(*) INTO v_total FROM public.goals x
         WHERE x.user_id = p_user AND (p_is_active IS NULL OR x.is_active = p_is_active);
     END IF;
@@ -68,7 +64,8 @@ $$;
 CREATE FUNCTION pool.checkins_page(p_user uuid, p_goal uuid, p_from date, p_to date, p_cursor text, p_limit int) RETURNS text
 LANGUAGE plpgsql STABLE AS $$
 DECLARE
-    v_cursor text := pool.cursor_decode(p_cursor);
+    v_list text := coalesce('checkins ' || p_goal, 'checkins');
+    v_cursor text := pool.cursor_decode(v_list, p_cursor);
     v_date date := coalesce(split_part(v_cursor, ' ', 1), '9999-12-31')::date;
     v_id uuid := coalesce(split_part(v_cursor, ' ', 2), 'ffffffff-ffff-ffff-ffff-ffffffffffff')::uuid;
     v_rows public.checkins[];
@@ -89,10 +86,8 @@ BEGIN
     v_more := coalesce(array_length(v_rows, 1), 0) > p_limit;
     v_rows := v_rows[1:p_limit];
 
-    RETURN json_build_object(
-        'checkins', coalesce((SELECT json_agg(pool.checkin_json(c)) FROM unnest(v_rows) AS c), '[]'),
-        'pagination', json_build_object('limit', p_limit, 'next_cursor',
-            CASE WHEN v_more THEN pool.cursor_encode((v_rows[p_limit]).date || ' ' || (v_rows[p_limit]).id) END))::text;
+    RETURN pool.feed_json('checkins', (SELECT string_agg(pool.checkin_json(c)::text, ',') FROM unnest(v_rows) AS c), p_limit,
+        CASE WHEN v_more THEN pool.cursor_encode(v_list, (v_rows[p_limit]).date || ' ' || (v_rows[p_limit]).id) END);
 END
 $$;
 
@@ -117,7 +112,8 @@ $$;
 CREATE FUNCTION api.motivations_list(p_user uuid, p_goal uuid, p_cursor text, p_limit int) RETURNS text
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 DECLARE
-    v_cursor text := pool.cursor_decode(p_cursor);
+    v_list text := concat('motivations ', p_goal);
+    v_cursor text := pool.cursor_decode(v_list, p_cursor);
     v_at timestamptz := coalesce(split_part(v_cursor, ' ', 1), 'infinity')::timestamptz;
     v_id uuid := coalesce(split_part(v_cursor, ' ', 2), 'ffffffff-ffff-ffff-ffff-ffffffffffff')::uuid;
     v_rows public.motivations[];
@@ -136,11 +132,9 @@ BEGIN
     v_more := coalesce(array_length(v_rows, 1), 0) > p_limit;
     v_rows := v_rows[1:p_limit];
 
-    RETURN json_build_object(
-        'motivations', coalesce((SELECT json_agg(pool.motivation_json(m)) FROM unnest(v_rows) AS m), '[]'),
-        'pagination', json_build_object('limit', p_limit, 'next_cursor',
-            CASE WHEN v_more THEN pool.cursor_encode(
-                to_char((v_rows[p_limit]).created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') || ' ' || (v_rows[p_limit]).id) END))::text;
+    RETURN pool.feed_json('motivations', (SELECT string_agg(pool.motivation_json(m)::text, ',') FROM unnest(v_rows) AS m), p_limit,
+        CASE WHEN v_more THEN pool.cursor_encode(v_list,
+            to_char((v_rows[p_limit]).created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') || ' ' || (v_rows[p_limit]).id) END);
 END
 $$;
 
@@ -205,18 +199,17 @@ BEGIN
 
     v_expected := greatest(1, round((v_today - v_start + 1) * g.frequency / 7.0));
 
-    SELECT json_agg(json_build_object('week_start', w.start, 'done', w.done, 'target', g.frequency,
-                    'rate', least(1, round(w.done::numeric / g.frequency, 4))) ORDER BY w.start)
-    INTO v_weekly
+    SELECT json_agg(x ORDER BY x.week_start) INTO v_weekly
+    FROM (SELECT w.start AS week_start, w.done, g.frequency AS target, least(1, round(w.done::numeric / g.frequency, 4)) AS rate
     FROM (SELECT s::date AS start, count(c.id) AS done
           FROM generate_series(date_trunc('week', v_today) - interval '11 weeks', date_trunc('week', v_today), interval '1 week') s
           LEFT JOIN public.checkins c ON c.goal_id = p_id AND c.user_id = p_user AND c.status = 'done'
                                      AND c.date >= s::date AND c.date < s::date + 7
-          GROUP BY s) w;
+          GROUP BY s) w) x;
 
-    RETURN json_build_object('goal_id', p_id, 'streak_unit', v_unit, 'current_streak', v_current, 'longest_streak', v_longest,
-        'total_checkins', v_total, 'done', v_done, 'skipped', v_skipped, 'missed', v_missed,
-        'completion_rate', least(1, round(v_done / v_expected, 4)), 'weekly', v_weekly)::text;
+    RETURN (SELECT row_to_json(x)::text FROM (SELECT p_id AS goal_id, v_unit AS streak_unit, v_current AS current_streak,
+        v_longest AS longest_streak, v_total AS total_checkins, v_done AS done, v_skipped AS skipped, v_missed AS missed,
+        least(1, round(v_done / v_expected, 4)) AS completion_rate, v_weekly AS weekly) x);
 END
 $$;
 
@@ -232,13 +225,14 @@ BEGIN
     END IF;
 
     IF i.state <> 'done' THEN
-        RETURN json_build_object('job', json_build_object('id', i.job_id, 'status', i.state,
-            'created_at', pool.rfc3339(i.created_at)))::text;
+        RETURN (SELECT json_build_object('job', row_to_json(x))::text
+                FROM (SELECT i.job_id AS id, i.state AS status, pool.rfc3339(i.created_at) AS created_at) x);
     END IF;
 
-    RETURN json_build_object('job', json_build_object('id', i.job_id, 'status', 'done', 'status_code', i.status,
-        'response', CASE WHEN i.job NOT LIKE 'auth.%' THEN nullif(i.body, '')::json END,
-        'created_at', pool.rfc3339(i.created_at)))::text;
+    RETURN (SELECT json_build_object('job', row_to_json(x))::text
+            FROM (SELECT i.job_id AS id, 'done' AS status, i.status AS status_code,
+                         CASE WHEN i.job NOT LIKE 'auth.%' THEN nullif(i.body, '')::json END AS response,
+                         pool.rfc3339(i.created_at) AS created_at) x);
 END
 $$;
 

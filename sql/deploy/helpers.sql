@@ -26,12 +26,12 @@ CREATE FUNCTION pool.error(p_req jsonb, p_status int, p_code text, p_message tex
                            p_field text DEFAULT NULL, p_constraint text DEFAULT NULL) RETURNS pool.reply
 LANGUAGE sql STABLE
 RETURN ROW(p_status,
-    json_build_object('error', json_build_object(
-        'code', p_code,
-        'message', p_message,
-        'details', json_strip_nulls(json_build_object('field', p_field, 'constraint', p_constraint)),
-        'timestamp', pool.rfc3339(now()),
-        'request_id', p_req #>> '{meta,request_id}'))::text,
+    concat('{"error":', (SELECT row_to_json(e) FROM (SELECT
+        p_code AS code,
+        p_message AS message,
+        json_strip_nulls(json_build_object('field', p_field, 'constraint', p_constraint)) AS details,
+        pool.rfc3339(now()) AS timestamp,
+        p_req #>> '{meta,request_id}' AS request_id) e), '}'),
     NULL)::pool.reply;
 
 CREATE FUNCTION pool.not_found(p_req jsonb) RETURNS pool.reply

@@ -16,7 +16,6 @@ CREATE FUNCTION pool.goal_limit_error(p_req jsonb) RETURNS pool.reply
 LANGUAGE sql STABLE
 RETURN pool.error(p_req, 400, 'VALIDATION_ERROR', 'The free plan has one active goal.', 'is_active', 'plan_goal_limit');
 
--- The row's id is the job's.
 CREATE FUNCTION jobs.goals_create(p_id uuid, p_user uuid, p_req jsonb, p_ctx jsonb) RETURNS pool.reply
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 DECLARE
@@ -30,8 +29,8 @@ BEGIN
         RETURN pool.goal_limit_error(p_req);
     END IF;
 
-    INSERT INTO public.goals (id, user_id, title, description, category, frequency)
-    VALUES (p_id, p_user, b ->> 'title', b ->> 'description', b ->> 'category', (b ->> 'frequency')::smallint)
+    INSERT INTO public.goals (user_id, title, description, category, frequency)
+    VALUES (p_user, b ->> 'title', b ->> 'description', b ->> 'category', (b ->> 'frequency')::smallint)
     RETURNING * INTO g;
 
     RETURN pool.ok(201, pool.goal_json(g)::text, format(E'Location: /api/v1/goals/%s\n', g.id));
@@ -111,8 +110,8 @@ BEGIN
         RETURN pool.error(p_req, 400, 'VALIDATION_ERROR', 'date must not be in the future.', 'date', 'max');
     END IF;
 
-    INSERT INTO public.checkins (id, goal_id, user_id, date, status, reflection, mood)
-    VALUES (p_id, v_goal, p_user, c.date, b ->> 'status', b ->> 'reflection', (b ->> 'mood')::smallint)
+    INSERT INTO public.checkins (goal_id, user_id, date, status, reflection, mood)
+    VALUES (v_goal, p_user, c.date, b ->> 'status', b ->> 'reflection', (b ->> 'mood')::smallint)
     ON CONFLICT (goal_id, date) DO NOTHING
     RETURNING * INTO c;
     IF NOT FOUND THEN

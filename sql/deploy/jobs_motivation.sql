@@ -48,8 +48,8 @@ BEGIN
     -- the goal may have been deleted while the message was made
     PERFORM FROM public.goals WHERE id = (p_ctx ->> 'goal_id')::uuid AND user_id = p_user FOR KEY SHARE;
     IF FOUND THEN
-        INSERT INTO public.motivations (id, goal_id, user_id, text, tone, language, source, model, prompt_hash)
-        VALUES (p_id, (p_ctx ->> 'goal_id')::uuid, p_user, p_ctx ->> 'text', p_ctx ->> 'tone', p_ctx ->> 'language',
+        INSERT INTO public.motivations (goal_id, user_id, text, tone, language, source, model, prompt_hash)
+        VALUES ((p_ctx ->> 'goal_id')::uuid, p_user, p_ctx ->> 'text', p_ctx ->> 'tone', p_ctx ->> 'language',
                 p_ctx ->> 'source', p_ctx ->> 'model', p_ctx ->> 'prompt_hash')
         RETURNING * INTO m;
     END IF;

@@ -1,35 +1,38 @@
 -- The JSON forms of rows, each in one place.
 BEGIN;
 
+-- row_to_json writes no blanks, and is faster than json_build_object.
 CREATE FUNCTION pool.goal_json(g public.goals) RETURNS json
 LANGUAGE sql STABLE
-RETURN json_build_object('id', g.id, 'title', g.title, 'description', g.description, 'category', g.category,
-    'frequency', g.frequency, 'is_active', g.is_active, 'version', g.version,
-    'created_at', pool.rfc3339(g.created_at), 'updated_at', pool.rfc3339(g.updated_at));
+RETURN (SELECT row_to_json(x) FROM (SELECT g.id, g.title, g.description, g.category, g.frequency, g.is_active, g.version,
+    pool.rfc3339(g.created_at) AS created_at, pool.rfc3339(g.updated_at) AS updated_at) x);
 
 CREATE FUNCTION pool.checkin_json(c public.checkins) RETURNS json
 LANGUAGE sql STABLE
-RETURN json_build_object('id', c.id, 'goal_id', c.goal_id, 'date', c.date, 'status', c.status, 'reflection', c.reflection,
-    'mood', c.mood, 'version', c.version,
-    'created_at', pool.rfc3339(c.created_at), 'updated_at', pool.rfc3339(c.updated_at));
+RETURN (SELECT row_to_json(x) FROM (SELECT c.id, c.goal_id, c.date, c.status, c.reflection, c.mood, c.version,
+    pool.rfc3339(c.created_at) AS created_at, pool.rfc3339(c.updated_at) AS updated_at) x);
 
 CREATE FUNCTION pool.motivation_json(m public.motivations) RETURNS json
 LANGUAGE sql STABLE
-RETURN json_build_object('id', m.id, 'goal_id', m.goal_id, 'text', m.text, 'tone', m.tone, 'language', m.language,
-    'source', m.source, 'voice_url', m.voice_url, 'created_at', pool.rfc3339(m.created_at));
+RETURN (SELECT row_to_json(x) FROM (SELECT m.id, m.goal_id, m.text, m.tone, m.language, m.source, m.voice_url,
+    pool.rfc3339(m.created_at) AS created_at) x);
 
 -- The profile as its owner sees it. Runs with the rights of the caller, who must see the user's rows.
 CREATE FUNCTION pool.profile_json(u public.users) RETURNS json
 LANGUAGE sql STABLE
-RETURN json_build_object('id', u.id, 'email', u.email, 'name', u.name, 'username', u.username, 'bio', u.bio,
-    'avatar_url', u.avatar_url, 'language', u.language, 'timezone', u.timezone, 'country', u.country,
-    'birth_date', u.birth_date, 'tone', u.tone, 'plan', u.plan, 'role', u.role, 'email_verified', u.email_verified,
-    'version', u.version, 'created_at', pool.rfc3339(u.created_at), 'updated_at', pool.rfc3339(u.updated_at),
-    'counts', json_build_object(
-        'goals', (SELECT count(*) FROM public.goals g WHERE g.user_id = u.id),
-        'active_goals', (SELECT count(*) FROM public.goals g WHERE g.user_id = u.id AND g.is_active),
-        'checkins', (SELECT count(*) FROM public.checkins c WHERE c.user_id = u.id),
-        'motivations', (SELECT count(*) FROM public.motivations m WHERE m.user_id = u.id)));
+RETURN (SELECT row_to_json(x) FROM (SELECT u.id, u.email, u.name, u.username, u.bio, u.avatar_url, u.language, u.timezone,
+    u.country, u.birth_date, u.tone, u.plan, u.role, u.email_verified, u.version,
+    pool.rfc3339(u.created_at) AS created_at, pool.rfc3339(u.updated_at) AS updated_at,
+    (SELECT row_to_json(n) FROM (SELECT
+        (SELECT count(*) FROM public.goals g WHERE g.user_id = u.id) AS goals,
+        (SELECT count(*) FROM public.goals g WHERE g.user_id = u.id AND g.is_active) AS active_goals,
+        (SELECT count(*) FROM public.checkins c WHERE c.user_id = u.id) AS checkins,
+        (SELECT count(*) FROM public.motivations m WHERE m.user_id = u.id) AS motivations) n) AS counts) x);
+
+-- A page of a feed: the items as JSON texts, and the cursor of the next page or NULL.
+CREATE FUNCTION pool.feed_json(p_name text, p_items text, p_limit int, p_cursor text) RETURNS text
+LANGUAGE sql IMMUTABLE
+RETURN concat('{"', p_name, '":[', p_items, '],"pagination":{"limit":', p_limit, ',"next_cursor":', coalesce('"' || p_cursor || '"', 'null'), '}}');
 
 -- Signing in shows the profile too.
 GRANT SELECT ON public.goals, public.checkins, public.motivations TO fitnudge_auth;
@@ -38,9 +41,11 @@ CREATE POLICY identity ON public.checkins FOR SELECT TO fitnudge_auth USING (use
 CREATE POLICY identity ON public.motivations FOR SELECT TO fitnudge_auth USING (user_id = pool.uid());
 
 GRANT EXECUTE ON FUNCTION pool.goal_json(public.goals), pool.checkin_json(public.checkins),
-    pool.motivation_json(public.motivations), pool.profile_json(public.users) TO fitnudge_api, fitnudge_auth;
+    pool.motivation_json(public.motivations), pool.profile_json(public.users), pool.feed_json(text, text, int, text)
+    TO fitnudge_api, fitnudge_auth;
 
--- Cursors: base64url of "<user's HMAC, 8 bytes><text>", so that a client can neither make nor change one.
+-- Cursors: base64url of "<HMAC of user, list and text, 8 bytes><text>", so that a client can neither make nor change one, nor
+-- use it for another list.
 CREATE EXTENSION IF NOT EXISTS pgcrypto SCHEMA pool;
 
 CREATE TABLE pool.cursor_key (
@@ -52,18 +57,18 @@ ALTER TABLE pool.cursor_key OWNER TO fitnudge_owner;
 GRANT SELECT ON pool.cursor_key TO fitnudge_api;
 GRANT EXECUTE ON FUNCTION pool.hmac(bytea, bytea, text) TO fitnudge_api;
 
-CREATE FUNCTION pool.cursor_encode(p_text text) RETURNS text
+CREATE FUNCTION pool.cursor_encode(p_list text, p_text text) RETURNS text
 LANGUAGE plpgsql STABLE AS $$
 DECLARE
     v_mac bytea;
 BEGIN
-    SELECT substr(pool.hmac(convert_to(pool.uid() || p_text, 'UTF8'), k.key, 'sha256'), 1, 8) INTO v_mac FROM pool.cursor_key k;
+    SELECT substr(pool.hmac(convert_to(concat_ws(' ', pool.uid(), p_list, p_text), 'UTF8'), k.key, 'sha256'), 1, 8) INTO v_mac FROM pool.cursor_key k;
     RETURN rtrim(translate(replace(encode(v_mac || convert_to(p_text, 'UTF8'), 'base64'), E'\n', ''), '+/', '-_'), '=');
 END
 $$;
 
 -- The text of a cursor; raises FN400 for one that was not made here for this user.
-CREATE FUNCTION pool.cursor_decode(p_cursor text) RETURNS text
+CREATE FUNCTION pool.cursor_decode(p_list text, p_cursor text) RETURNS text
 LANGUAGE plpgsql STABLE AS $$
 DECLARE
     v_text text;
@@ -78,14 +83,14 @@ BEGIN
         v_text := NULL;
     END;
 
-    IF v_text IS NULL OR pool.cursor_encode(v_text) <> p_cursor THEN
+    IF v_text IS NULL OR pool.cursor_encode(p_list, v_text) <> p_cursor THEN
         RAISE EXCEPTION USING ERRCODE = 'FN400', MESSAGE = 'cursor', DETAIL = 'format';
     END IF;
     RETURN v_text;
 END
 $$;
 
-GRANT EXECUTE ON FUNCTION pool.cursor_encode(text), pool.cursor_decode(text) TO fitnudge_api;
+GRANT EXECUTE ON FUNCTION pool.cursor_encode(text, text), pool.cursor_decode(text, text) TO fitnudge_api;
 
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA pool FROM PUBLIC;
 

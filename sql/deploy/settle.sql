@@ -68,10 +68,11 @@ $$;
 CREATE FUNCTION pool.settle(p_id uuid, p_job text, p_user uuid, p_fingerprint text, p_reply pool.reply) RETURNS pool.settled
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 DECLARE
-    v_day date := (now() AT TIME ZONE 'UTC')::date;
+    v_day date;
     v_state text;
 BEGIN
     PERFORM pool.guard_midnight(p_id);
+    v_day := (clock_timestamp() AT TIME ZONE 'UTC')::date;      -- after the lock: now() may be of the day before
 
     SELECT i.state INTO v_state FROM public.inbox i WHERE i.job_id = p_id AND i.day = v_day - 1;
     IF v_state = 'done' THEN
@@ -102,7 +103,7 @@ DECLARE
     r pool.reply;
 BEGIN
     SELECT * INTO i FROM public.inbox x
-    WHERE x.job_id = p_id AND x.day >= (now() AT TIME ZONE 'UTC')::date - 1
+    WHERE x.job_id = p_id AND x.day >= (clock_timestamp() AT TIME ZONE 'UTC')::date - 1
     ORDER BY x.day DESC LIMIT 1;
 
     IF NOT FOUND OR i.state = 'failed' THEN
@@ -133,11 +134,12 @@ CREATE FUNCTION pool.open(p_id uuid, p_job text, p_user uuid, p_fingerprint text
 RETURNS pool.settled
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 DECLARE
-    v_day date := (now() AT TIME ZONE 'UTC')::date;
+    v_day date;
     s pool.settled;
     i public.inbox;
 BEGIN
     PERFORM pool.guard_midnight(p_id);
+    v_day := (clock_timestamp() AT TIME ZONE 'UTC')::date;
 
     SELECT * INTO i FROM public.inbox x WHERE x.job_id = p_id AND x.day >= v_day - 1 ORDER BY x.day DESC LIMIT 1 FOR UPDATE;
 

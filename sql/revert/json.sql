@@ -1,12 +1,13 @@
 BEGIN;
-DROP FUNCTION pool.cursor_decode(text);
-DROP FUNCTION pool.cursor_encode(text);
+DROP FUNCTION pool.cursor_decode(text, text);
+DROP FUNCTION pool.cursor_encode(text, text);
 DROP TABLE pool.cursor_key;
 DROP EXTENSION pgcrypto;
 DROP POLICY identity ON public.motivations;
 DROP POLICY identity ON public.checkins;
 DROP POLICY identity ON public.goals;
 REVOKE SELECT ON public.goals, public.checkins, public.motivations FROM fitnudge_auth;
+DROP FUNCTION pool.feed_json(text, text, int, text);
 DROP FUNCTION pool.profile_json(public.users);
 DROP FUNCTION pool.motivation_json(public.motivations);
 DROP FUNCTION pool.checkin_json(public.checkins);

@@ -472,7 +472,7 @@ fn_body_key(void *ctx, const unsigned char *p, size_t n)
     int         i;
     fn_body_t  *b = ctx;
 
-    for (i = 0; b->fields[i].name != NULL && i < FN_FIELDS_MAX; i++) {
+    for (i = 0; i < FN_FIELDS_MAX && b->fields[i].name != NULL; i++) {
         if (strlen(b->fields[i].name) != n || memcmp(b->fields[i].name, p, n) != 0) {
             continue;
         }
