@@ -29,7 +29,7 @@ subtest 'making' => sub {
     is(goal($pro, title => $long)->json->{title}, $long, 'a title of 100 characters beyond the BMP');
     error_ok(goal($pro, title => "${long}x"), 400, '101 are too many', field => 'title', constraint => 'max_length');
     error_ok(goal($pro, title => '   '), 400, 'blanks only', field => 'title', constraint => ['min_length', 'required']);
-    is(goal($pro, title => $_)->json->{title}, $_, "$_ is text like any other")
+    is(goal($pro, title => $_)->json->{title}, $_, Mojo::JSON::encode_json([$_]) . ' is text like any other')
         for '<script>alert(1)</script>', q{a'b"c\\d}, "\x{202E}abc", 'null', '0';
     like(goal($pro, title => '<b>&')->body, qr/"<b>&"/, 'answers are not escaped for HTML');
 };
