@@ -29,16 +29,18 @@ BEGIN
 END
 $$;
 
--- The list is put together as text: no JSON value is built and printed twice.
+-- The hottest read: the columns of pool.goal_json are written out, since a call a row would take a third of its time.
 CREATE FUNCTION api.goals_list(p_user uuid, p_is_active boolean, p_page int, p_limit int) RETURNS text
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 DECLARE
     v_goals text;
     v_total bigint;
 BEGIN
-    SELECT string_agg(pool.goal_json(g)::text, ','), count(*)
+    SELECT string_agg(row_to_json(g)::text, ','), count(*)
     INTO v_goals, v_total
-    FROM (SELECT * FROM public.goals x
+    FROM (SELECT x.id, x.title, x.description, x.category, x.frequency, x.is_active, x.version,
+                 pool.rfc3339(x.created_at) AS created_at, pool.rfc3339(x.updated_at) AS updated_at
+          FROM public.goals x
           WHERE x.user_id = p_user AND (p_is_active IS NULL OR x.is_active = p_is_active)
           ORDER BY x.created_at DESC, x.id DESC
           LIMIT p_limit OFFSET (p_page - 1)::bigint * p_limit) g;

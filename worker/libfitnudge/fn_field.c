@@ -97,7 +97,8 @@ fn_field_email(const fn_field_t *f, const char *p, size_t n, fn_field_error_t *e
 
     for (i = 0; i < n; i++) {
         if ((unsigned char) p[i] <= 0x20 || p[i] == 0x7f || strchr("\"(),:;<>[\\]", p[i]) != NULL
-            || (p[i] == '@' && p + i != at))
+            || ((unsigned char) p[i] == 0xc2 && i + 1 < n && (unsigned char) p[i + 1] < 0xa0)
+            || (p[i] == '.' && i + 1 < n && p[i + 1] == '.') || (p[i] == '@' && p + i != at))
         {
             at = NULL;
             break;

@@ -10,6 +10,8 @@
 #include "fn_uuid.h"
 
 #define FN_JWT_MEMBERS  32      /* names remembered to find duplicates */
+#define FN_JWT_HEADER   1024    /* bytes of the decoded header, which is parsed before the signature is checked */
+#define FN_JWT_ESCAPED  256     /* bytes of names that were written with escapes */
 
 
 typedef struct {
@@ -26,7 +28,10 @@ typedef struct {
     int64_t                 nbf;
     int                     has_exp, wrong, aud_ok, iss_ok;
     int                     alg_ok, critical;
-    char                    copies[FN_JWT_MEMBERS][32];
+    int                     listed;         /* the value at depth 1 is an array */
+    const char             *text, *end;     /* what is parsed: most names are remembered where they stand */
+    size_t                  copied;
+    char                    copies[FN_JWT_ESCAPED];
 } fn_jwt_reader_t;
 
 
@@ -115,6 +120,20 @@ fn_jwt_is(const fn_jwt_reader_t *j, const char *name)
 }
 
 
+/* A claim that matters has a value of the wrong type. */
+
+static void
+fn_jwt_wrong(fn_jwt_reader_t *j)
+{
+    if (j->policy != NULL && (fn_jwt_is(j, "sub") || fn_jwt_is(j, "role") || fn_jwt_is(j, "plan") || fn_jwt_is(j, "jti")
+                              || fn_jwt_is(j, "session_id") || fn_jwt_is(j, "exp") || fn_jwt_is(j, "nbf")
+                              || fn_jwt_is(j, "iat")))
+    {
+        j->wrong = 1;
+    }
+}
+
+
 static int
 fn_jwt_key(void *ctx, const unsigned char *p, size_t n)
 {
@@ -132,17 +151,24 @@ fn_jwt_key(void *ctx, const unsigned char *p, size_t n)
         }
     }
 
-    if (j->n == FN_JWT_MEMBERS || n >= sizeof(j->copies[0])) {
-        if (j->n == FN_JWT_MEMBERS) {
+    if (j->n == FN_JWT_MEMBERS) {
+        j->bad = 1;
+        return 0;
+    }
+
+    if ((const char *) p >= j->text && (const char *) p < j->end) {
+        j->names[j->n] = (const char *) p;
+
+    } else {    /* unescaped by yajl into memory of its own */
+        if (n > sizeof(j->copies) - j->copied) {
             j->bad = 1;
             return 0;
         }
-        j->key = NULL;      /* a name that long is none of ours */
-        return 1;
+        memcpy(j->copies + j->copied, p, n);
+        j->names[j->n] = j->copies + j->copied;
+        j->copied += n;
     }
 
-    memcpy(j->copies[j->n], p, n);
-    j->names[j->n] = j->copies[j->n];
     j->lens[j->n] = n;
     j->key = j->names[j->n];
     j->key_len = n;
@@ -221,7 +247,7 @@ fn_jwt_string(void *ctx, const unsigned char *p, size_t n)
     }
 
     /* an audience may also be a list */
-    if (j->depth == 2 && j->key != NULL && j->key_len == 3 && memcmp(j->key, "aud", 3) == 0 && j->policy->audience) {
+    if (j->depth == 2 && j->listed && j->key != NULL && j->key_len == 3 && memcmp(j->key, "aud", 3) == 0 && j->policy->audience) {
         j->aud_ok |= fn_jwt_same(j->policy->audience, p, n);
 
     } else if (fn_jwt_is(j, "aud")) {
@@ -266,6 +292,7 @@ fn_jwt_number(void *ctx, const char *p, size_t n)
     }
 
     if (j->policy == NULL || !(fn_jwt_is(j, "exp") || fn_jwt_is(j, "iat") || fn_jwt_is(j, "nbf"))) {
+        fn_jwt_wrong(j);
         return 1;
     }
 
@@ -273,7 +300,12 @@ fn_jwt_number(void *ctx, const char *p, size_t n)
         v = v * 10 + (p[i] - '0');
     }
 
-    if (i != n && !(p[i] == '.' && i > 0)) {    /* NumericDate may have a fraction, RFC 7519 section 2 */
+    /* NumericDate may have a fraction, RFC 7519 section 2; an exponent would make it another number */
+    if (i < n && i > 0 && p[i] == '.') {
+        for (i++; i < n && p[i] >= '0' && p[i] <= '9'; i++) { /* void */ }
+    }
+
+    if (i != n) {
         j->wrong = 1;
         return 1;
     }
@@ -296,6 +328,11 @@ fn_jwt_open(void *ctx)
 {
     fn_jwt_reader_t  *j = ctx;
 
+    if (j->depth == 1) {
+        j->listed = 0;
+        fn_jwt_wrong(j);
+    }
+
     if (++j->depth > 8) {
         j->bad = 1;
         return 0;
@@ -315,7 +352,15 @@ fn_jwt_open_array(void *ctx)
         return 0;
     }
 
-    return fn_jwt_open(ctx);
+    if (!fn_jwt_open(ctx)) {
+        return 0;
+    }
+
+    if (j->depth == 2) {
+        j->listed = 1;
+    }
+
+    return 1;
 }
 
 
@@ -352,7 +397,10 @@ fn_jwt_other(void *ctx)
 static int
 fn_jwt_boolean(void *ctx, int value)
 {
+    fn_jwt_reader_t  *j = ctx;
+
     (void) value;
+    fn_jwt_wrong(j);
 
     return fn_jwt_other(ctx);
 }
@@ -373,6 +421,9 @@ fn_jwt_parse(fn_jwt_reader_t *j, const char *p, size_t n)
     if (h == NULL) {
         return -1;
     }
+
+    j->text = p;
+    j->end = p + n;
 
     ok = yajl_parse(h, (const unsigned char *) p, n) == yajl_status_ok
          && yajl_complete_parse(h) == yajl_status_ok;
@@ -426,7 +477,7 @@ fn_jwt_verify(fn_jwt_claims_t *out, const fn_jwt_policy_t *policy,
         return FN_JWT_MALFORMED;
     }
 
-    n = fn_base64url_decode(text, sizeof(text), token, (size_t) (dot - token));
+    n = fn_base64url_decode(text, FN_JWT_HEADER, token, (size_t) (dot - token));
 
     memset(&j, 0, sizeof(j));
     if (n <= 0 || fn_jwt_parse(&j, text, (size_t) n) != 0) {
@@ -437,11 +488,18 @@ fn_jwt_verify(fn_jwt_claims_t *out, const fn_jwt_policy_t *policy,
         return FN_JWT_ALGORITHM;
     }
 
-    n = fn_base64url_decode(given, sizeof(given), dot2 + 1, (size_t) (end - dot2 - 1));
+    n = fn_base64url_decode(text, sizeof(text), dot2 + 1, (size_t) (end - dot2 - 1));
+    if (n < 0) {
+        return FN_JWT_MALFORMED;
+    }
+    if (n != sizeof(given)) {
+        return FN_JWT_SIGNATURE;
+    }
+    memcpy(given, text, sizeof(given));
 
     if (HMAC(EVP_sha256(), policy->key, (int) policy->key_len, (const unsigned char *) token,
              (size_t) (dot2 - token), mac, &mac_len) == NULL
-        || n != 32 || mac_len != 32 || CRYPTO_memcmp(mac, given, 32) != 0)
+        || mac_len != 32 || CRYPTO_memcmp(mac, given, 32) != 0)
     {
         return FN_JWT_SIGNATURE;
     }

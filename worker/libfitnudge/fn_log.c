@@ -9,6 +9,9 @@
 #include "fn_buf.h"
 #include "fn_log.h"
 #include "fn_time.h"
+#include "fn_utf8.h"
+
+static void fn_log_text(fn_buf_t *b, const char *s);
 
 static int       fn_log_fd = STDERR_FILENO;
 static fn_log_e  fn_log_least = FN_LOG_INFO;
@@ -58,7 +61,7 @@ fn_log(fn_log_e level, const char *msg, ...)
     fn_rfc3339(now, (int64_t) (ms / 1000));
 
     fn_buf_addf(&b, "{\"time\":\"%.19s.%03uZ\",\"level\":\"%s\",\"msg\":", now, (unsigned) (ms % 1000), levels[level]);
-    fn_buf_add_json_string(&b, msg, strlen(msg));
+    fn_log_text(&b, msg);
     fn_buf_addf(&b, ",\"pid\":%d", (int) getpid());
 
     va_start(args, msg);
@@ -71,7 +74,7 @@ fn_log(fn_log_e level, const char *msg, ...)
         fn_buf_add(&b, ",", 1);
         fn_buf_add_json_string(&b, key, strlen(key));
         fn_buf_add(&b, ":", 1);
-        fn_buf_add_json_string(&b, value, strlen(value));
+        fn_log_text(&b, value);
     }
 
     va_end(args);
@@ -83,4 +86,26 @@ fn_log(fn_log_e level, const char *msg, ...)
     }
 
     fn_buf_free(&b);
+}
+
+
+/* What others say (libpq, the resolver) may be in any encoding; a line of JSON is UTF-8. */
+
+static void
+fn_log_text(fn_buf_t *b, const char *s)
+{
+    size_t    i, from = b->len, n = strlen(s);
+
+    if (fn_utf8_valid(s, n)) {
+        fn_buf_add_json_string(b, s, n);
+        return;
+    }
+
+    fn_buf_add_json_string(b, s, n);
+
+    for (i = from; i < b->len; i++) {
+        if ((unsigned char) b->data[i] >= 0x80) {
+            b->data[i] = '?';
+        }
+    }
 }

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <arpa/inet.h>
+
 #include <openssl/crypto.h>
 
 #include "fn_secret.h"
@@ -53,7 +55,7 @@ const fn_setting_t  fn_settings_table[] = {
       "Exchanges in flight in one process" },
     { "shutdown_timeout", FN_SCOPE_WORKER, FN_S_TIME, S(shutdown_ms), "30s", 0, 5 * SECOND, 600 * SECOND,
       "How long work in hand may take at shutdown" },
-    { "recycle_jobs", FN_SCOPE_WORKER, FN_S_INT, S(recycle_jobs), "10000", 0, 0, 1000000000,
+    { "recycle_jobs", FN_SCOPE_WORKER, FN_S_INT, S(recycle_jobs), "100000", 0, 0, 1000000000,
       "Jobs after which an executor is replaced, 0 = never" },
     { "openai_base_url", FN_SCOPE_WORKER, FN_S_URL, S(openai_base_url), "https://api.openai.com/v1", 0, 0, 512,
       "OpenAI-compatible API, or env:NAME" },
@@ -162,10 +164,10 @@ fn_setting_secret(fn_settings_t *s, const fn_setting_t *d, const char *value)
 static const char *
 fn_setting_address(fn_settings_t *s, const fn_setting_t *d, const char *value)
 {
-    long         port;
-    char        *end;
-    size_t       host;
-    const char  *colon;
+    char              host[64];
+    size_t            n, digits;
+    const char       *colon, *from;
+    struct in6_addr   addr;
 
     if (strncmp(value, "unix:/", 6) == 0) {
         return strlen(value) > 5 + 107 ? fn_setting_invalid(value, "a socket's path has at most 107 bytes")
@@ -173,12 +175,26 @@ fn_setting_address(fn_settings_t *s, const fn_setting_t *d, const char *value)
     }
 
     colon = strrchr(value, ':');
-    host = colon ? (size_t) (colon - value) : 0;
-    port = colon ? strtol(colon + 1, &end, 10) : 0;
+    n = colon ? (size_t) (colon - value) : 0;
+    digits = colon ? strspn(colon + 1, "0123456789") : 0;
+    from = value;
 
-    if (host == 0 || port < 1 || port > 65535 || *end != '\0'
-        || strspn(value, "0123456789abcdefABCDEF.:[]") < host)
+    /* [IPv6]:port, as its own colons would be mistaken for the port's */
+    if (n > 2 && value[0] == '[' && value[n - 1] == ']') {
+        from = value + 1;
+        n -= 2;
+    }
+
+    if (n == 0 || n >= sizeof(host) || digits == 0 || digits > 5 || colon[1 + digits] != '\0'
+        || strtol(colon + 1, NULL, 10) < 1 || strtol(colon + 1, NULL, 10) > 65535)
     {
+        return fn_setting_invalid(value, "unix:/path or a numeric ip:port is expected");
+    }
+
+    memcpy(host, from, n);
+    host[n] = '\0';
+
+    if (inet_pton(from == value ? AF_INET : AF_INET6, host, &addr) != 1) {
         return fn_setting_invalid(value, "unix:/path or a numeric ip:port is expected");
     }
 
@@ -331,6 +347,7 @@ fn_settings_init(fn_settings_t *s)
 
     for (d = fn_settings_table; d->name != NULL; d++) {
         if (d->fallback != NULL && fn_setting_apply(s, d, d->fallback) != NULL) {
+            fn_settings_free(s);
             return -1;
         }
     }

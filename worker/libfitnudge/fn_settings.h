@@ -33,7 +33,7 @@ typedef struct {
     int64_t   net_processes;        /* 1..8, default 1 */
     int64_t   net_slots;            /* 1..1024 exchanges in flight a process, default 256 */
     int64_t   shutdown_ms;          /* shutdown_timeout 30s */
-    int64_t   recycle_jobs;         /* 0 = never, default 10000 */
+    int64_t   recycle_jobs;         /* 0 = never, default 100000 */
     char     *openai_base_url;      /* default https://api.openai.com/v1 */
     char     *openai_api_key;       /* secret, or NULL: off */
     char     *openai_model;         /* default gpt-5 */
