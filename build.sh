@@ -273,11 +273,11 @@ cmd_test() {
 # Longest first, since two run at a time.
 list_tests() {
     local file
-    for file in t/fuzz.t t/sql.t t/static.t t/run.t; do
+    for file in t/fuzz.t t/asan.t t/sql.t t/static.t t/run.t; do
         [[ ! -e $file ]] || printf '%s\n' "$file"
     done
     for file in t/*.t; do
-        case $file in t/fuzz.t|t/sql.t|t/static.t|t/run.t) ;; *) printf '%s\n' "$file" ;; esac
+        case $file in t/fuzz.t|t/asan.t|t/sql.t|t/static.t|t/run.t) ;; *) printf '%s\n' "$file" ;; esac
     done
     find "$build/unit" "$build/asan/unit" -maxdepth 1 -type f -perm -u+x | sort
 }
