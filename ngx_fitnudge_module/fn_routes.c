@@ -120,80 +120,90 @@ static const fn_field_t  motivations_params[] = {
 
 #define V1  "/api/v1"
 
+#define NEVER            { FN_CACHE_NONE, 0, NULL }
+#define MINE(ttl, tags)  { FN_CACHE_USER, ttl, tags }
+
 const fn_route_t  fn_routes[] = {
     /* auth */
-    { FN_POST, V1 "/auth/signup", FN_WRITE, FN_ANYONE, FN_LIMIT_AUTH, "auth.signup", NULL, signup_body, 201, FN_R_COOKIES,
+    { FN_POST, V1 "/auth/signup", FN_WRITE, FN_ANYONE, FN_LIMIT_AUTH, "auth.signup", NULL, signup_body, 201, FN_R_COOKIES, NEVER,
       "auth", "AuthResult", "Create an account" },
-    { FN_POST, V1 "/auth/login", FN_WRITE, FN_ANYONE, FN_LIMIT_AUTH, "auth.login", NULL, login_body, 200, FN_R_COOKIES,
+    { FN_POST, V1 "/auth/login", FN_WRITE, FN_ANYONE, FN_LIMIT_AUTH, "auth.login", NULL, login_body, 200, FN_R_COOKIES, NEVER,
       "auth", "AuthResult", "Sign in" },
     { FN_POST, V1 "/auth/refresh", FN_WRITE, FN_ANYONE, FN_LIMIT_AUTH, "auth.refresh", NULL, refresh_body, 200, FN_R_TOKEN|FN_R_COOKIES,
+      NEVER,
       "auth", "AuthResult", "Exchange a refresh token for new tokens" },
-    { FN_POST, V1 "/auth/logout", FN_WRITE, FN_USER, FN_LIMIT_USER, "auth.logout", NULL, logout_body, 204, 0,
+    { FN_POST, V1 "/auth/logout", FN_WRITE, FN_USER, FN_LIMIT_USER, "auth.logout", NULL, logout_body, 204, 0, NEVER,
       "auth", NULL, "End this session, or all of them" },
-    { FN_GET, V1 "/auth/csrf", FN_LOCAL, FN_ANYONE, FN_LIMIT_ANONYMOUS, "csrf", NULL, NULL, 200, 0,
+    { FN_GET, V1 "/auth/csrf", FN_LOCAL, FN_ANYONE, FN_LIMIT_ANONYMOUS, "csrf", NULL, NULL, 200, 0, NEVER,
       "auth", "CsrfToken", "A CSRF token, also set as a cookie" },
-    { FN_GET, V1 "/auth/sessions", FN_READ, FN_USER, FN_LIMIT_USER, "sessions_list", NULL, NULL, 200, 0,
+    { FN_GET, V1 "/auth/sessions", FN_READ, FN_USER, FN_LIMIT_USER, "sessions_list", NULL, NULL, 200, 0, NEVER,
       "auth", "SessionList", "Devices signed in" },
-    { FN_DELETE, V1 "/auth/sessions/{id}", FN_WRITE, FN_USER, FN_LIMIT_USER, "sessions.delete", id_param, NULL, 204, 0,
+    { FN_DELETE, V1 "/auth/sessions/{id}", FN_WRITE, FN_USER, FN_LIMIT_USER, "sessions.delete", id_param, NULL, 204, 0, NEVER,
       "auth", NULL, "Sign a device out" },
 
     /* users */
     { FN_GET, V1 "/users/me", FN_READ, FN_USER, FN_LIMIT_USER, "users_me", NULL, NULL, 200, 0,
+      MINE(3600, "users:@ goals:@ checkins:@ motivations:@"),
       "users", "Profile", "The user's own profile" },
-    { FN_PATCH, V1 "/users/me", FN_WRITE, FN_USER, FN_LIMIT_USER, "users.update", NULL, profile_body, 200, FN_R_IF_MATCH,
+    { FN_PATCH, V1 "/users/me", FN_WRITE, FN_USER, FN_LIMIT_USER, "users.update", NULL, profile_body, 200, FN_R_IF_MATCH, NEVER,
       "users", "Profile", "Change the profile" },
 
     /* goals */
-    { FN_GET, V1 "/goals", FN_READ, FN_USER, FN_LIMIT_USER, "goals_list", goals_params, NULL, 200, 0,
+    { FN_GET, V1 "/goals", FN_READ, FN_USER, FN_LIMIT_USER, "goals_list", goals_params, NULL, 200, 0, MINE(300, "goals:@"),
       "goals", "GoalList", "The user's goals" },
-    { FN_POST, V1 "/goals", FN_WRITE, FN_USER, FN_LIMIT_USER, "goals.create", NULL, goal_body, 201, 0,
+    { FN_POST, V1 "/goals", FN_WRITE, FN_USER, FN_LIMIT_USER, "goals.create", NULL, goal_body, 201, 0, NEVER,
       "goals", "Goal", "Set a goal" },
-    { FN_GET, V1 "/goals/{id}", FN_READ, FN_USER, FN_LIMIT_USER, "goals_get", id_param, NULL, 200, 0,
+    { FN_GET, V1 "/goals/{id}", FN_READ, FN_USER, FN_LIMIT_USER, "goals_get", id_param, NULL, 200, 0, MINE(300, "goals:@"),
       "goals", "Goal", "One goal" },
-    { FN_PATCH, V1 "/goals/{id}", FN_WRITE, FN_USER, FN_LIMIT_USER, "goals.update", id_param, goal_patch, 200, FN_R_IF_MATCH,
+    { FN_PATCH, V1 "/goals/{id}", FN_WRITE, FN_USER, FN_LIMIT_USER, "goals.update", id_param, goal_patch, 200, FN_R_IF_MATCH, NEVER,
       "goals", "Goal", "Change a goal" },
-    { FN_DELETE, V1 "/goals/{id}", FN_WRITE, FN_USER, FN_LIMIT_USER, "goals.delete", id_param, NULL, 204, FN_R_IF_MATCH,
+    { FN_DELETE, V1 "/goals/{id}", FN_WRITE, FN_USER, FN_LIMIT_USER, "goals.delete", id_param, NULL, 204, FN_R_IF_MATCH, NEVER,
       "goals", NULL, "Delete a goal with its check-ins and messages" },
     { FN_GET, V1 "/goals/{id}/stats", FN_READ, FN_USER, FN_LIMIT_USER, "goals_stats", id_param, NULL, 200, 0,
+      MINE(300, "goals:@ checkins:@ users:@"),
       "goals", "GoalStats", "Streaks, totals and weekly completion" },
 
     /* check-ins */
     { FN_GET, V1 "/goals/{id}/checkins", FN_READ, FN_USER, FN_LIMIT_USER, "goals_checkins", goal_checkins_params, NULL, 200, 0,
+      MINE(300, "goals:@ checkins:@"),
       "check-ins", "CheckinList", "Check-ins of a goal, newest first" },
-    { FN_POST, V1 "/goals/{id}/checkins", FN_WRITE, FN_USER, FN_LIMIT_USER, "checkins.create", id_param, checkin_body, 201, 0,
+    { FN_POST, V1 "/goals/{id}/checkins", FN_WRITE, FN_USER, FN_LIMIT_USER, "checkins.create", id_param, checkin_body, 201, 0, NEVER,
       "check-ins", "Checkin", "Check in; one a date" },
-    { FN_GET, V1 "/checkins", FN_READ, FN_USER, FN_LIMIT_USER, "checkins_list", checkins_params, NULL, 200, 0,
+    { FN_GET, V1 "/checkins", FN_READ, FN_USER, FN_LIMIT_USER, "checkins_list", checkins_params, NULL, 200, 0, MINE(300, "checkins:@"),
       "check-ins", "CheckinList", "Check-ins of all goals, newest first" },
     { FN_PATCH, V1 "/checkins/{id}", FN_WRITE, FN_USER, FN_LIMIT_USER, "checkins.update", id_param, checkin_patch, 200, FN_R_IF_MATCH,
+      NEVER,
       "check-ins", "Checkin", "Change a check-in" },
-    { FN_DELETE, V1 "/checkins/{id}", FN_WRITE, FN_USER, FN_LIMIT_USER, "checkins.delete", id_param, NULL, 204, FN_R_IF_MATCH,
+    { FN_DELETE, V1 "/checkins/{id}", FN_WRITE, FN_USER, FN_LIMIT_USER, "checkins.delete", id_param, NULL, 204, FN_R_IF_MATCH, NEVER,
       "check-ins", NULL, "Delete a check-in" },
 
     /* motivation */
-    { FN_POST, V1 "/motivation/generate", FN_WRITE, FN_USER, FN_LIMIT_AI, "motivation.generate", NULL, generate_body, 200, 0,
+    { FN_POST, V1 "/motivation/generate", FN_WRITE, FN_USER, FN_LIMIT_AI, "motivation.generate", NULL, generate_body, 200, 0, NEVER,
       "motivation", "Motivation", "A message that keeps the user going" },
     { FN_GET, V1 "/motivations", FN_READ, FN_USER, FN_LIMIT_USER, "motivations_list", motivations_params, NULL, 200, 0,
+      MINE(300, "motivations:@"),
       "motivation", "MotivationList", "Messages, newest first" },
     { FN_GET, V1 "/motivations/{id}", FN_READ, FN_USER, FN_LIMIT_USER, "motivations_get", id_param, NULL, 200, 0,
+      MINE(300, "motivations:@"),
       "motivation", "Motivation", "One message" },
 
     /* jobs */
-    { FN_GET, V1 "/jobs/{id}", FN_LOCAL, FN_USER, FN_LIMIT_USER, "job", id_param, NULL, 200, 0,
+    { FN_GET, V1 "/jobs/{id}", FN_LOCAL, FN_USER, FN_LIMIT_USER, "job", id_param, NULL, 200, 0, NEVER,
       "jobs", "Job", "State of a write that was answered with 202" },
 
     /* system */
-    { FN_GET, "/health", FN_LOCAL, FN_ANYONE, FN_LIMIT_NONE, "health", NULL, NULL, 200, 0,
+    { FN_GET, "/health", FN_LOCAL, FN_ANYONE, FN_LIMIT_NONE, "health", NULL, NULL, 200, 0, NEVER,
       "system", "Health", "State of every part" },
-    { FN_GET, V1 "/health", FN_LOCAL, FN_ANYONE, FN_LIMIT_NONE, "health", NULL, NULL, 200, 0,
+    { FN_GET, V1 "/health", FN_LOCAL, FN_ANYONE, FN_LIMIT_NONE, "health", NULL, NULL, 200, 0, NEVER,
       "system", "Health", "State of every part" },
-    { FN_GET, "/health/live", FN_LOCAL, FN_ANYONE, FN_LIMIT_NONE, "live", NULL, NULL, 200, 0,
+    { FN_GET, "/health/live", FN_LOCAL, FN_ANYONE, FN_LIMIT_NONE, "live", NULL, NULL, 200, 0, NEVER,
       "system", "Live", "The process answers" },
-    { FN_GET, "/health/ready", FN_LOCAL, FN_ANYONE, FN_LIMIT_NONE, "ready", NULL, NULL, 200, 0,
+    { FN_GET, "/health/ready", FN_LOCAL, FN_ANYONE, FN_LIMIT_NONE, "ready", NULL, NULL, 200, 0, NEVER,
       "system", "Health", "Requests can be served; 503 when not" },
-    { FN_GET, V1 "/openapi.json", FN_LOCAL, FN_ANYONE, FN_LIMIT_NONE, "openapi", NULL, NULL, 200, 0,
+    { FN_GET, V1 "/openapi.json", FN_LOCAL, FN_ANYONE, FN_LIMIT_NONE, "openapi", NULL, NULL, 200, 0, NEVER,
       "system", "OpenApi", "This document" },
 
-    { FN_GET, NULL, FN_LOCAL, FN_ANYONE, FN_LIMIT_NONE, NULL, NULL, NULL, 0, 0, NULL, NULL, NULL }
+    { FN_GET, NULL, FN_LOCAL, FN_ANYONE, FN_LIMIT_NONE, NULL, NULL, NULL, 0, 0, NEVER, NULL, NULL, NULL }
 };
 
 const unsigned  fn_routes_n = sizeof(fn_routes) / sizeof(fn_routes[0]) - 1;

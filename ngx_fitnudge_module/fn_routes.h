@@ -1,6 +1,6 @@
 /*
  * The route table: one row an endpoint, and the only place where an endpoint is described. Routing,
- * validation, SQL statements of reads, jobs of writes and the OpenAPI document
+ * validation, caching, SQL statements of reads, jobs of writes and the OpenAPI document
  * follow from it. No nginx types here, so that tests can walk it.
  */
 #ifndef FN_ROUTES_H
@@ -25,6 +25,22 @@ typedef enum { FN_LIMIT_NONE, FN_LIMIT_ANONYMOUS, FN_LIMIT_USER, FN_LIMIT_AI, FN
 #define FN_R_TOKEN        0x02      /* the refresh token may come from its cookie */
 #define FN_R_COOKIES      0x04      /* X-Auth-Mode: cookie makes the answer set cookies */
 
+#define FN_R_REPLICA      0x08      /* a read replica may answer while its lag is small */
+#define FN_R_SLOW         0x10      /* goes over the connections of slow statements */
+
+/* Who shares a cached answer. */
+typedef enum { FN_CACHE_NONE, FN_CACHE_USER, FN_CACHE_PUBLIC } fn_cache_scope_e;
+
+/*
+ * How an answer is cached. It is valid while no tag's generation has changed, for ttl_s at most. `tags` are separated by
+ * blanks; "@" stands for the caller's user id, "{name}" for a path parameter: "goals:@", "users:{id}".
+ */
+typedef struct {
+    fn_cache_scope_e    scope;
+    unsigned            ttl_s;
+    const char         *tags;
+} fn_cache_policy_t;
+
 typedef struct {
     fn_method_e         method;
     const char         *path;       /* "/api/v1/goals/{id}": {name} matches one non-empty segment */
@@ -36,6 +52,7 @@ typedef struct {
     const fn_field_t   *body;       /* NULL: no body is accepted */
     unsigned            status;     /* of success */
     unsigned            flags;
+    fn_cache_policy_t   cache;
     const char         *tag;        /* OpenAPI: section */
     const char         *response;   /* OpenAPI: name of the schema of a success in fn_openapi.c, or NULL when empty */
     const char         *summary;

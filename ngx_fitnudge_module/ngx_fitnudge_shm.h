@@ -33,4 +33,7 @@ ngx_uint_t ngx_fitnudge_shm_revoked(const u_char *session, time_t now);
 
 uint64_t ngx_fitnudge_shm_generation(const u_char *tag, size_t len);
 
+/* 1 when the tag (or another one of its counter), or all of them, were bumped less than `ms` ago. */
+ngx_uint_t ngx_fitnudge_shm_bumped_within(const u_char *tag, size_t len, ngx_msec_t ms);
+
 #endif

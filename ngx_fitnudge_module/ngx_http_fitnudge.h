@@ -36,6 +36,17 @@ typedef struct {
     ngx_flag_t          enable;             /* fitnudge on|off; http, server, location */
 } ngx_http_fitnudge_loc_conf_t;
 
+/* What became of the access token of a request, ctx->token. */
+typedef enum {
+    NGX_FITNUDGE_TOKEN_NONE = 0,        /* there is none, or the route asks for none */
+    NGX_FITNUDGE_TOKEN_VALID,
+    NGX_FITNUDGE_TOKEN_EXPIRED,
+    NGX_FITNUDGE_TOKEN_REVOKED,
+    NGX_FITNUDGE_TOKEN_INVALID,
+    NGX_FITNUDGE_TOKEN_AMBIGUOUS        /* several Authorization headers */
+} ngx_http_fitnudge_token_e;
+
+
 /* Per-request context of the base module; created on first use, survives internal redirects through r->main. */
 typedef struct {
     fn_route_match_t    match;
@@ -47,7 +58,8 @@ typedef struct {
     unsigned            replaced:1;         /* ... and has sent its own */
     unsigned            identified:1;       /* request_id, traceparent and nauthorization are filled */
     unsigned            nauthorization:2;   /* Authorization headers seen; 2 = several */
-    fn_jwt_claims_t     claims;
+    ngx_http_fitnudge_token_e  token;
+    fn_jwt_claims_t     claims;             /* filled when authenticated */
     ngx_str_t           request_id;
     ngx_str_t           traceparent;        /* valid one as sent by the client, or empty */
     ngx_str_t           match_uri;          /* what `match` was made from: a redirect makes it stale */

@@ -1,8 +1,9 @@
 /*
- * Who is asking: verifies access tokens in the access phase, and the CSRF tokens
- * of those who come with cookies.  Routes for anyone are let through unread.
+ * Who is asking: verifies access tokens in the preaccess phase, before the limits, and in the access phase refuses
+ * those who may not, and those who come with cookies without their CSRF token.  Routes for anyone are let through unread.
  */
 #include "ngx_http_fitnudge.h"
+#include "ngx_fitnudge_metrics.h"
 #include "ngx_fitnudge_shm.h"
 
 #include <openssl/crypto.h>
@@ -19,7 +20,8 @@
 #define LEEWAY_S        5
 
 
-static ngx_int_t ngx_http_fitnudge_jwt_handler(ngx_http_request_t *r);
+static ngx_int_t ngx_http_fitnudge_jwt_identify(ngx_http_request_t *r);
+static ngx_int_t ngx_http_fitnudge_jwt_authorize(ngx_http_request_t *r);
 static ngx_int_t ngx_http_fitnudge_jwt_token(ngx_http_request_t *r, ngx_http_fitnudge_ctx_t *ctx,
     ngx_str_t *token);
 static ngx_int_t ngx_http_fitnudge_csrf_mac(const char *secret, const u_char *random, u_char *mac);
@@ -59,12 +61,13 @@ ngx_module_t  ngx_http_fitnudge_jwt_module = {
 };
 
 
+/* PREACCESS, before the limits: who it is.  A token that is not good is only noted; the limits then count the address. */
+
 static ngx_int_t
-ngx_http_fitnudge_jwt_handler(ngx_http_request_t *r)
+ngx_http_fitnudge_jwt_identify(ngx_http_request_t *r)
 {
     fn_jwt_e                              e;
     ngx_str_t                             token;
-    ngx_int_t                             rc;
     const fn_route_match_t               *m;
     ngx_http_fitnudge_ctx_t              *ctx;
     const ngx_http_fitnudge_loc_conf_t   *flcf;
@@ -83,16 +86,12 @@ ngx_http_fitnudge_jwt_handler(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    if (m->route == NULL || m->route->who != FN_USER) {
-        return NGX_DECLINED;
-    }
-
     ctx->authenticated = 0;
     ctx->by_cookie = 0;
+    ctx->token = NGX_FITNUDGE_TOKEN_NONE;
 
-    rc = ngx_http_fitnudge_jwt_token(r, ctx, &token);
-    if (rc != NGX_OK) {
-        return rc;
+    if (m->route == NULL || m->route->who == FN_ANYONE || ngx_http_fitnudge_jwt_token(r, ctx, &token) != NGX_OK) {
+        return NGX_DECLINED;
     }
 
     fmcf = ngx_http_fitnudge_main_conf(r);
@@ -100,23 +99,85 @@ ngx_http_fitnudge_jwt_handler(ngx_http_request_t *r)
     e = fn_jwt_verify(&ctx->claims, &fmcf->jwt, (const char *) token.data, token.len, ngx_time());
 
     if (e == FN_JWT_EXPIRED) {
-        return ngx_http_fitnudge_reject(r, NGX_HTTP_UNAUTHORIZED, NULL, "expired",
-                                        "The access token has expired.");
+        ctx->token = NGX_FITNUDGE_TOKEN_EXPIRED;
+        ngx_fitnudge_count(NGX_FITNUDGE_M_TOKENS_EXPIRED, 1);
+        return NGX_DECLINED;
     }
 
     if (e != FN_JWT_OK) {
         ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
                       "fitnudge: access token refused: %s", fn_jwt_strerror(e));
 
-        return ngx_http_fitnudge_reject(r, NGX_HTTP_UNAUTHORIZED, NULL, "invalid",
-                                        "The access token is not valid.");
+        ctx->token = NGX_FITNUDGE_TOKEN_INVALID;
+        ngx_fitnudge_count(NGX_FITNUDGE_M_TOKENS_INVALID, 1);
+        return NGX_DECLINED;
     }
 
     if (ctx->claims.session_id[0] != '\0'
         && ngx_fitnudge_shm_revoked((u_char *) ctx->claims.session_id, ngx_time()))
     {
+        ctx->token = NGX_FITNUDGE_TOKEN_REVOKED;
+        ngx_fitnudge_count(NGX_FITNUDGE_M_TOKENS_REVOKED, 1);
+        return NGX_DECLINED;
+    }
+
+    ctx->token = NGX_FITNUDGE_TOKEN_VALID;
+    ngx_fitnudge_count(NGX_FITNUDGE_M_TOKENS_VALID, 1);
+    ctx->authenticated = 1;
+
+    return NGX_DECLINED;
+}
+
+
+/* ACCESS: whether it may. */
+
+static ngx_int_t
+ngx_http_fitnudge_jwt_authorize(ngx_http_request_t *r)
+{
+    const fn_route_match_t              *m;
+    ngx_http_fitnudge_ctx_t             *ctx;
+    const ngx_http_fitnudge_loc_conf_t  *flcf;
+
+    flcf = ngx_http_get_module_loc_conf(r, ngx_http_fitnudge_base_module);
+
+    if (!flcf->enable || r != r->main) {
+        return NGX_DECLINED;
+    }
+
+    m = ngx_http_fitnudge_route_of(r);
+    ctx = ngx_http_fitnudge_ctx(r);
+
+    if (m == NULL || ctx == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (m->route == NULL || m->route->who == FN_ANYONE) {
+        return NGX_DECLINED;
+    }
+
+    switch (ctx->token) {
+
+    case NGX_FITNUDGE_TOKEN_VALID:
+        break;
+
+    case NGX_FITNUDGE_TOKEN_AMBIGUOUS:
+        return ngx_http_fitnudge_reject(r, NGX_HTTP_UNAUTHORIZED, "Authorization", "duplicate_field",
+                                        "Only one Authorization header is allowed.");
+
+    case NGX_FITNUDGE_TOKEN_EXPIRED:
+        return ngx_http_fitnudge_reject(r, NGX_HTTP_UNAUTHORIZED, NULL, "expired",
+                                        "The access token has expired.");
+
+    case NGX_FITNUDGE_TOKEN_REVOKED:
         return ngx_http_fitnudge_reject(r, NGX_HTTP_UNAUTHORIZED, NULL, "revoked",
                                         "The session has ended; sign in again.");
+
+    case NGX_FITNUDGE_TOKEN_INVALID:
+        return ngx_http_fitnudge_reject(r, NGX_HTTP_UNAUTHORIZED, NULL, "invalid",
+                                        "The access token is not valid.");
+
+    default:
+        return ngx_http_fitnudge_reject(r, NGX_HTTP_UNAUTHORIZED, NULL, "required", NULL);
     }
 
     if (ctx->by_cookie && !(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD|NGX_HTTP_OPTIONS))
@@ -125,8 +186,6 @@ ngx_http_fitnudge_jwt_handler(ngx_http_request_t *r)
         return ngx_http_fitnudge_reject(r, NGX_HTTP_FORBIDDEN, NULL, "csrf",
                                         "X-CSRF-Token is missing or does not match its cookie.");
     }
-
-    ctx->authenticated = 1;
 
     return NGX_OK;
 }
@@ -139,8 +198,8 @@ ngx_http_fitnudge_jwt_token(ngx_http_request_t *r, ngx_http_fitnudge_ctx_t *ctx,
 
     /* two of them: who is meant is anybody's guess, and proxies guess differently */
     if (ctx->nauthorization > 1) {
-        return ngx_http_fitnudge_reject(r, NGX_HTTP_UNAUTHORIZED, "Authorization", "duplicate_field",
-                                        "Only one Authorization header is allowed.");
+        ctx->token = NGX_FITNUDGE_TOKEN_AMBIGUOUS;
+        return NGX_DECLINED;
     }
 
     if (ctx->nauthorization == 1 && r->headers_in.authorization != NULL) {
@@ -166,7 +225,7 @@ ngx_http_fitnudge_jwt_token(ngx_http_request_t *r, ngx_http_fitnudge_ctx_t *ctx,
         return NGX_OK;
     }
 
-    return ngx_http_fitnudge_reject(r, NGX_HTTP_UNAUTHORIZED, NULL, "required", NULL);
+    return NGX_DECLINED;
 }
 
 
@@ -343,12 +402,19 @@ ngx_http_fitnudge_jwt_init(ngx_conf_t *cf)
 
     cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
 
+    h = ngx_array_push(&cmcf->phases[NGX_HTTP_PREACCESS_PHASE].handlers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    *h = ngx_http_fitnudge_jwt_identify;
+
     h = ngx_array_push(&cmcf->phases[NGX_HTTP_ACCESS_PHASE].handlers);
     if (h == NULL) {
         return NGX_ERROR;
     }
 
-    *h = ngx_http_fitnudge_jwt_handler;
+    *h = ngx_http_fitnudge_jwt_authorize;
 
     return NGX_OK;
 }

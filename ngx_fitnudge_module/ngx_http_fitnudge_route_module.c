@@ -104,7 +104,7 @@ ngx_http_fitnudge_route_handler(ngx_http_request_t *r)
     }
 
     /* the access phase has seen to it, unless something redirected past it */
-    if (m->route->who == FN_USER && !ctx->authenticated) {
+    if (m->route->who != FN_ANYONE && !ctx->authenticated) {
         return ngx_http_fitnudge_error(r, NGX_HTTP_UNAUTHORIZED, NULL, "required", NULL);
     }
 

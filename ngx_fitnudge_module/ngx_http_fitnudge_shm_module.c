@@ -17,7 +17,7 @@
 #include "ngx_fitnudge_shm.h"
 
 
-#define LAYOUT      1           /* of this structure; a zone of another layout is refused */
+#define LAYOUT      2           /* of this structure; a zone of another layout is refused */
 #define COUNTERS    65536       /* fewer in a small zone */
 #define WINDOW      32
 #define COMPLAIN_INTERVAL  60   /* s */
@@ -35,12 +35,19 @@ typedef struct {
 
 
 typedef struct {
+    uint64_t         generation;
+    uint64_t         bumped;    /* ngx_current_msec of the last bump; 0: never */
+} ngx_fitnudge_shm_counter_t;
+
+
+typedef struct {
     ngx_uint_t                layout;
     uint64_t                  epoch;
     uint64_t                  evicted;
     ngx_uint_t                counters_mask;
     ngx_uint_t                slots_n;
-    uint64_t                 *counters;
+    uint64_t                  all_bumped;       /* as a counter's */
+    ngx_fitnudge_shm_counter_t  *counters;
     ngx_fitnudge_shm_slot_t  *slots;
 } ngx_fitnudge_shm_t;
 
@@ -107,8 +114,8 @@ ngx_fitnudge_shm_add(ngx_conf_t *cf, size_t size)
 void
 ngx_fitnudge_shm_apply(const u_char *tag, size_t len)
 {
-    uint64_t             *counter;
-    ngx_fitnudge_shm_t   *sh = ngx_fitnudge_shm;
+    ngx_fitnudge_shm_t          *sh = ngx_fitnudge_shm;
+    ngx_fitnudge_shm_counter_t  *counter;
 
     if (sh == NULL || len == 0) {
         return;
@@ -120,7 +127,8 @@ ngx_fitnudge_shm_apply(const u_char *tag, size_t len)
     }
 
     counter = &sh->counters[XXH3_64bits(tag, len) & sh->counters_mask];
-    (void) __atomic_add_fetch(counter, 1, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&counter->bumped, (uint64_t) ngx_current_msec, __ATOMIC_SEQ_CST);
+    (void) __atomic_add_fetch(&counter->generation, 1, __ATOMIC_SEQ_CST);
 }
 
 
@@ -128,6 +136,7 @@ void
 ngx_fitnudge_shm_bump_all(void)
 {
     if (ngx_fitnudge_shm != NULL) {
+        __atomic_store_n(&ngx_fitnudge_shm->all_bumped, (uint64_t) ngx_current_msec, __ATOMIC_SEQ_CST);
         (void) __atomic_add_fetch(&ngx_fitnudge_shm->epoch, 1, __ATOMIC_SEQ_CST);
     }
 }
@@ -136,8 +145,9 @@ ngx_fitnudge_shm_bump_all(void)
 uint64_t
 ngx_fitnudge_shm_generation(const u_char *tag, size_t len)
 {
-    uint64_t             epoch, *counter;
-    ngx_fitnudge_shm_t  *sh = ngx_fitnudge_shm;
+    uint64_t                     epoch;
+    ngx_fitnudge_shm_t          *sh = ngx_fitnudge_shm;
+    ngx_fitnudge_shm_counter_t  *counter;
 
     if (sh == NULL) {
         return 0;
@@ -146,7 +156,24 @@ ngx_fitnudge_shm_generation(const u_char *tag, size_t len)
     counter = &sh->counters[XXH3_64bits(tag, len) & sh->counters_mask];
     epoch = __atomic_load_n(&sh->epoch, __ATOMIC_SEQ_CST);
 
-    return (epoch << 32) + __atomic_load_n(counter, __ATOMIC_SEQ_CST);
+    return (epoch << 32) + __atomic_load_n(&counter->generation, __ATOMIC_SEQ_CST);
+}
+
+
+ngx_uint_t
+ngx_fitnudge_shm_bumped_within(const u_char *tag, size_t len, ngx_msec_t ms)
+{
+    uint64_t             one, all;
+    ngx_fitnudge_shm_t  *sh = ngx_fitnudge_shm;
+
+    if (sh == NULL) {
+        return 0;
+    }
+
+    one = __atomic_load_n(&sh->counters[XXH3_64bits(tag, len) & sh->counters_mask].bumped, __ATOMIC_SEQ_CST);
+    all = __atomic_load_n(&sh->all_bumped, __ATOMIC_SEQ_CST);
+
+    return (one != 0 && (uint64_t) ngx_current_msec < one + ms) || (all != 0 && (uint64_t) ngx_current_msec < all + ms);
 }
 
 
@@ -226,12 +253,12 @@ ngx_fitnudge_shm_init_zone(ngx_shm_zone_t *zone, void *data)
     size = zone->shm.size;
     n = COUNTERS;
 
-    while (n * sizeof(uint64_t) > size / 4) {
+    while (n * sizeof(ngx_fitnudge_shm_counter_t) > size / 4) {
         n /= 2;
     }
 
     sh->counters_mask = n - 1;
-    sh->counters = ngx_slab_calloc(pool, n * sizeof(uint64_t));
+    sh->counters = ngx_slab_calloc(pool, n * sizeof(ngx_fitnudge_shm_counter_t));
     if (sh->counters == NULL) {
         return NGX_ERROR;
     }
