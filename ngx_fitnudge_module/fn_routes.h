@@ -19,7 +19,7 @@ typedef enum {
 } fn_kind_e;
 
 typedef enum { FN_ANYONE, FN_USER } fn_who_e;
-typedef enum { FN_LIMIT_NONE, FN_LIMIT_ANONYMOUS, FN_LIMIT_USER, FN_LIMIT_AI, FN_LIMIT_AUTH } fn_limit_e;
+typedef enum { FN_LIMIT_NONE, FN_LIMIT_ANONYMOUS, FN_LIMIT_USER, FN_LIMIT_AI, FN_LIMIT_AUTH, FN_LIMIT_UPLOAD } fn_limit_e;
 
 #define FN_R_IF_MATCH     0x01      /* honours If-Match */
 #define FN_R_TOKEN        0x02      /* the refresh token may come from its cookie */

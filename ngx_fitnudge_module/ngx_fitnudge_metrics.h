@@ -16,7 +16,20 @@
     X(TOKENS_VALID, "fitnudge_tokens_total", "result=\"valid\"", "Access tokens by what became of them.")     \
     X(TOKENS_EXPIRED, "fitnudge_tokens_total", "result=\"expired\"", "")                                      \
     X(TOKENS_REVOKED, "fitnudge_tokens_total", "result=\"revoked\"", "")                                      \
-    X(TOKENS_INVALID, "fitnudge_tokens_total", "result=\"invalid\"", "")
+    X(TOKENS_INVALID, "fitnudge_tokens_total", "result=\"invalid\"", "")                                      \
+    X(LIMIT_PASSED, "fitnudge_limit_requests_total", "result=\"passed\"", "Requests by what the rate limits said.") \
+    X(LIMIT_BYPASSED, "fitnudge_limit_requests_total", "result=\"bypassed\"", "")                             \
+    X(LIMIT_DRY_RUN, "fitnudge_limit_requests_total", "result=\"dry_run\"", "")                               \
+    X(LIMIT_REJECTED, "fitnudge_limit_requests_total", "result=\"rejected\"", "")                             \
+    X(LIMIT_REFUSED_ANONYMOUS, "fitnudge_limit_refused_total", "class=\"anonymous\"", "Refusals by the class that refused, dry runs included.") \
+    X(LIMIT_REFUSED_AUTH, "fitnudge_limit_refused_total", "class=\"auth\"", "")                               \
+    X(LIMIT_REFUSED_USER, "fitnudge_limit_refused_total", "class=\"user\"", "")                               \
+    X(LIMIT_REFUSED_USER_HOUR, "fitnudge_limit_refused_total", "class=\"user_hour\"", "")                     \
+    X(LIMIT_REFUSED_AI, "fitnudge_limit_refused_total", "class=\"ai\"", "")                                   \
+    X(LIMIT_REFUSED_UPLOADS, "fitnudge_limit_refused_total", "class=\"uploads\"", "")                         \
+    X(LIMIT_EVICTED, "fitnudge_limit_evicted_total", "", "Keys given up although they were not idle: fitnudge_limit_zone is too small.") \
+    X(LIMIT_SYNCED, "fitnudge_limit_exchanged_total", "result=\"ok\"", "Keys whose limits were exchanged with Redis.") \
+    X(LIMIT_SYNC_FAILED, "fitnudge_limit_exchanged_total", "result=\"failed\"", "")
 
 #define NGX_FITNUDGE_COUNTER_ID(id, name, labels, help)  NGX_FITNUDGE_M_##id,
 

@@ -69,6 +69,9 @@ typedef struct {
     const char         *err_constraint;
     const char         *err_message;
     ngx_str_t           error_body;         /* of the error filter */
+    unsigned            limit_status:3;     /* of the limit module: what it said of this request, once */
+    unsigned            limit_class:3;      /* ... and the class that said it */
+    ngx_uint_t          limit_remaining;
 } ngx_http_fitnudge_ctx_t;
 
 extern ngx_module_t  ngx_http_fitnudge_base_module;

@@ -29,7 +29,7 @@ my $SOCKET_PATH_MAX = 107;
 
 # Options: dir (made when missing), port (0: a free one), address, workers, asan, durable, source
 # (template: a copied cluster; initdb: in place), database_only (no programs are needed), log_level, access_log, http, server, pool (text for
-# those blocks), fault (FN_FAULT of a pool built with fault points), database_url, redis_url, openai_base_url, env.
+# those blocks), limits (1: the product's rate limits; without, none), fault (FN_FAULT of a pool built with fault points), database_url, redis_url, openai_base_url, env.
 sub new {
     my ($class, %opt) = @_;
 
@@ -483,6 +483,7 @@ sub write_conf {
         $self->{database_url} ? 'fitnudge_' . $password->('edge') : undef,
         'fitnudge_jwt_secret ' . $secret->(JWT_SECRET_KEY => 'jwt_secret') . ';',
         'fitnudge_csrf_secret ' . $secret->(CSRF_SECRET_KEY => 'csrf_secret') . ';',
+        $self->{limits} ? undef : 'fitnudge_limit off;',
         $self->{shared},
     );
 
