@@ -349,7 +349,9 @@ START_TEST(store_keys)
     ck_assert_uint_eq(s->evicted, 0);
     free(s);
 
-    ck_assert_ptr_null(fn_limit_store_init(aligned_alloc(64, 1024), 1024, FN_STORE_GCRA));
+    s = aligned_alloc(64, 1024);
+    ck_assert_ptr_null(fn_limit_store_init(s, 1024, FN_STORE_GCRA));
+    free(s);
 }
 END_TEST
 
