@@ -25,6 +25,7 @@
 #define KEY_SIZE        64
 #define NUMBER_SIZE     (NGX_INT64_LEN + 1)
 #define SHA_LEN         40
+#define COMPLAIN_INTERVAL  60           /* s */
 
 
 typedef struct {
@@ -47,11 +48,13 @@ static ngx_int_t ngx_fitnudge_limit_sync_send(const ngx_fitnudge_limit_sync_zone
 static void ngx_fitnudge_limit_sync_done(ngx_fitnudge_op_t *op, ngx_int_t rc, void *data);
 static void ngx_fitnudge_limit_sync_merge(ngx_fitnudge_limit_batch_t *batch, redisReply *reply);
 static void ngx_fitnudge_limit_sync_restore(ngx_fitnudge_limit_batch_t *batch);
+static void ngx_fitnudge_limit_sync_complain(const char *what);
 
 
 /*
  * KEYS, and for each of them the amount and a bound, in ARGV: the backlogs in microseconds, after it was added.  The bound of a backlog is
- * for a clock that was set back: eight times what one instance lets through at once is more than any real sum.
+ * for a clock that was set back: eight times what one instance lets through at once is more than any real sum.  What somebody else
+ * may have written there is nothing.
  */
 static const char  ngx_fitnudge_limit_gcra[] =
     "local t = redis.call('TIME')\n"
@@ -59,8 +62,9 @@ static const char  ngx_fitnudge_limit_gcra[] =
     "local out = {}\n"
     "for i, key in ipairs(KEYS) do\n"
     "    local bound = ARGV[2 * i] * 8000\n"
-    "    local backlog = (tonumber(redis.call('GET', key)) or 0) - now\n"
-    "    if backlog < 0 then backlog = 0 elseif backlog > bound then backlog = bound end\n"
+    "    local v = redis.pcall('GET', key)\n"
+    "    local backlog = (type(v) == 'string' and tonumber(v) or 0) - now\n"
+    "    if not (backlog >= 0) then backlog = 0 elseif backlog > bound then backlog = bound end\n"
     "    backlog = backlog + ARGV[2 * i - 1]\n"
     "    redis.call('SET', key, string.format('%.0f', now + backlog), 'PX', math.ceil(backlog / 1000) + 1)\n"
     "    out[i] = backlog\n"
@@ -76,9 +80,10 @@ static const char  ngx_fitnudge_limit_window[] =
     "    local period = tonumber(ARGV[2 * i])\n"
     "    local cell = math.ceil(period / 22)\n"
     "    local at, count, n = {}, {}, 0\n"
-    "    for a, c in string.gmatch(redis.call('GET', key) or '', '(%d+):(%d+)') do\n"
+    "    local v = redis.pcall('GET', key)\n"
+    "    for a, c in string.gmatch(type(v) == 'string' and v or '', '(%d+):(%d+)') do\n"
     "        a = math.min(tonumber(a), now)\n"
-    "        if a > now - period then n = n + 1; at[n] = a; count[n] = tonumber(c) end\n"
+    "        if a > now - period and n < 24 then n = n + 1; at[n] = a; count[n] = math.min(tonumber(c), 65535) end\n"
     "    end\n"
     "    if n == 0 or (n < 24 and math.floor(at[n] / cell) ~= math.floor(now / cell)) then n = n + 1; count[n] = 0 end\n"
     "    at[n] = now\n"
@@ -286,8 +291,7 @@ ngx_fitnudge_limit_sync_done(ngx_fitnudge_op_t *op, ngx_int_t rc, void *data)
         batch->script->known = 0;
 
         if (reply->type != REDIS_REPLY_ERROR || ngx_strncmp(reply->str, "NOSCRIPT", 8) != 0) {
-            ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0, "fitnudge: limits cannot be exchanged: %s",
-                          reply->type == REDIS_REPLY_ERROR ? reply->str : "unexpected answer");
+            ngx_fitnudge_limit_sync_complain(reply->type == REDIS_REPLY_ERROR ? reply->str : "unexpected answer");
         }
     }
 
@@ -328,7 +332,7 @@ ngx_fitnudge_limit_sync_merge(ngx_fitnudge_limit_batch_t *batch, redisReply *rep
     ngx_fitnudge_limit_unlock(batch->zone);
 
     if (bad) {
-        ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0, "fitnudge: %ud limits that Redis returned make no sense", bad);
+        ngx_fitnudge_limit_sync_complain("an answer makes no sense");
     }
 }
 
@@ -348,4 +352,18 @@ ngx_fitnudge_limit_sync_restore(ngx_fitnudge_limit_batch_t *batch)
     }
 
     ngx_fitnudge_limit_unlock(batch->zone);
+}
+
+
+/* It may go on several times a second. */
+
+static void
+ngx_fitnudge_limit_sync_complain(const char *what)
+{
+    static time_t  next;
+
+    if (ngx_time() >= next) {
+        next = ngx_time() + COMPLAIN_INTERVAL;
+        ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0, "fitnudge: limits cannot be exchanged with redis: %s", what);
+    }
 }

@@ -1,0 +1,160 @@
+# Rate limits of two instances that share Redis: the sum holds, without Redis each holds its own, and what was apart grows together again.
+use Mojo::Base -strict, -signatures;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use FitNudge::Test::Contract;
+use FitNudge::Test::Stack;
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+# A short window, so that this takes seconds: forty in two seconds, twenty a second. Other limits must not come between.
+my %limits = (limits => 1, nginx_workers => 2, shared => <<'END');
+fitnudge_limit_user rate=40r/2s;
+fitnudge_limit_user_hour off;
+fitnudge_limit_ai rate=20r/10s strict;
+fitnudge_limit_sync 50ms;
+END
+my ($rate, $burst, $sync) = (20, 40, 0.05);
+
+my $one = FitNudge::Test::Stack->new(%limits)->start;
+my $two = FitNudge::Test::Stack->new(%limits, redis_url => 'unix:' . $one->redis_socket,
+    database_url => "postgres://postgres\@/fitnudge?host=$one->{sock}");
+$two->prepare;
+# one installation has one key
+system('cp', '-p', $one->secret_file('jwt_secret'), $two->dir . '/secrets/jwt_secret') == 0 or die;
+$two->start_nginx->wait_ready;
+
+my @both = ($one, $two);
+my %agent = map { $_ => agent() } @both;
+sub user { $one->mint_jwt(sub => FitNudge::Test::Stack::uuid()) }
+sub get ($s, $token) { call($s, GET => '/auth/sessions', token => $token, ua => $agent{$s}) }
+
+# Asks in turn, `rps` times a second: how many were admitted, and in which time.
+sub run ($token, $seconds, $rps, @where) {
+    my ($start, $n, $admitted, %other) = (time, 0, 0);
+    while ((my $t = time - $start) < $seconds) {
+        my $due = $n / $rps;
+        sleep $due - $t if $due > $t;
+        my $code = get($where[$n++ % @where], $token)->code // 'none';
+        $admitted++ if $code == 200;
+        $other{$code}++ if $code !~ /\A(?:200|429)\z/;
+    }
+    is_deeply(\%other, {}, 'every request is admitted or refused');
+    return ($admitted, time - $start, $n);
+}
+
+sub about ($got, $want, $name) {
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    my $error = abs($got - $want) / $want;
+    ok($error <= 0.05, $name) or diag("  $got admitted instead of $want");
+    note("$name: $got admitted, $want expected");
+}
+
+subtest 'ten times the limit, half of it at each' => sub {
+    my $token = user();
+    my ($admitted, $seconds, $asked) = run($token, 3, 10 * $rate, @both);
+    cmp_ok($asked, '>', 5 * $rate * $seconds, "$asked requests");
+    about($admitted, $burst + $rate * $seconds, 'the limit of one');
+};
+
+subtest 'from one to the other' => sub {
+    my $token = user();
+    my @codes = map { get($one, $token)->code } 1 .. $burst + 5;
+    cmp_ok(scalar(grep { $_ == 200 } @codes), '>=', $burst, 'used up at the first');
+    ok(poll(5, sub { $one->redis(KEYS => '{fn}:l:user:*') }), 'Redis knows');
+    # the other one hears of it with its first exchange
+    get($two, $token);
+    sleep 3 * $sync;
+    my @after = map { get($two, $token) } 1 .. 15;
+    my ($refused) = grep { $_->code == 429 } @after;
+    ok($refused, 'the second refuses as well');
+    like($refused && $refused->headers->header('Retry-After'), qr/\A[123]\z/, 'for seconds');
+};
+
+subtest 'a strict window' => sub {
+    my $token = user();
+    my %o = (token => $token, json => { goal_id => '01900000-0000-7000-8000-000000000000' });
+    my $start = time;
+    my %seen;
+    while (time - $start < 2.5) {
+        $seen{ call($_, POST => '/motivation/generate', %o, ua => $agent{$_})->code // 'none' }++ for @both;
+        sleep 3 * $sync;
+    }
+    # an exchange may be late by one request of each
+    my $good = $seen{404} // $seen{503} // 0;
+    ok($good >= 20 && $good <= 22, 'twenty, and no more while the window is open') or diag(explain(\%seen));
+    my @cells = grep { /:ai:/ } $one->redis(KEYS => '{fn}:l:ai:*');
+    is(scalar @cells, 1, 'one key');
+    like($one->redis(GET => $cells[0]), qr/\A\d{13}:\d+(?: \d{13}:\d+)*\z/, 'milliseconds of Redis');
+    my $ttl = $one->redis(PTTL => $cells[0]);
+    ok($ttl > 0 && $ttl <= 10000, 'goes with the window') or diag($ttl);
+};
+
+subtest 'Redis loses its memory' => sub {
+    my $token = user();
+    get($one, $token) for 1 .. $burst + 5;
+    $one->redis('SCRIPT', 'FLUSH');
+    $one->redis('FLUSHALL');
+    cmp_ok(scalar(grep { get($one, $token)->code == 200 } 1 .. 30), '<=', 10, 'nobody forgets');
+    my ($admitted, $seconds) = run($token, 2, 10 * $rate, @both);
+    cmp_ok($admitted, '<=', $burst + 1.05 * $rate * $seconds, 'what the second did not know yet, and the rate');
+    ok(poll(5, sub { $one->redis(KEYS => '{fn}:l:user:*') }), 'keys and script are there again');
+};
+
+subtest 'Redis stops half-way' => sub {
+    my $token = user();
+    my ($before, $t1) = run($token, 2, 10 * $rate, @both);
+    $one->stop_redis;
+    my ($during, $t2) = run($token, 3, 10 * $rate, @both);
+    my $limit = $burst + $rate * ($t1 + $t2);
+    cmp_ok($before + $during, '<=', 2 * $limit, 'within twice the limit');
+    cmp_ok($before + $during, '>=', 0.95 * $limit, 'and nobody is locked out');
+    cmp_ok($during, '<=', 2.1 * $rate * $t2, 'each instance holds the limit by itself');
+    note("before $before, during $during, limit $limit");
+
+    $one->start_redis;
+    ok(poll(15, sub { call($one, GET => '/health/ready', ua => $agent{$one})->code == 200 && call($two, GET => '/health/ready', ua => $agent{$two})->code == 200 }), 'Redis is back');
+    # first they pay for what was too much
+    run($token, 2, 10 * $rate, @both);
+    my ($after, $t3) = run($token, 2, 10 * $rate, @both);
+    cmp_ok($after, '<=', 1.1 * $rate * $t3, 'one limit again') or diag($after);
+    about((run(user(), 2, 10 * $rate, @both))[0], $burst + 2 * $rate, 'also for who comes anew');
+};
+
+subtest 'clocks, and who writes to Redis' => sub {
+    my $token = user();
+    get($_, $token) for @both;
+    my $key;
+    ok(poll(5, sub { ($key) = grep { $one->redis(PTTL => $_) > 0 } $one->redis(KEYS => '{fn}:l:user:*') }), 'a key');
+    # a backlog of ten years: Redis's clock was set back
+    for my $value ('9' x 17, 'nonsense', '-5', '1e300', 'nan', '-inf') {
+        $token = user();
+        get($one, $token) for 1 .. 3;
+        my @keys;
+        poll(5, sub { @keys = $one->redis(KEYS => '{fn}:l:user:*') });
+        $one->redis(SET => $_, $value) for @keys;
+        get($one, $token) for 1 .. 3;
+        sleep 3 * $sync;
+        my $res = get($one, $token);
+        ok($res->code == 200 || $res->headers->header('Retry-After') <= 8 * 2 + 1, "$value locks nobody out for long");
+    }
+    my @keys = $one->redis(KEYS => '{fn}:l:user:*');
+    for my $value ('9' x 30 . ':' . '9' x 30, '5:5 x 1:1', join ' ', map { "$_:1" } 1 .. 60) {
+        my %o = (token => user(), json => { goal_id => '01900000-0000-7000-8000-000000000000' });
+        call($one, POST => '/motivation/generate', %o);
+        sleep 3 * $sync;
+        $one->redis(SET => $_, $value) for $one->redis(KEYS => '{fn}:l:ai:*');
+        call($one, POST => '/motivation/generate', %o);
+        sleep 3 * $sync;
+        isnt(call($one, POST => '/motivation/generate', %o)->code // 500, 500, 'cells: ' . substr $value, 0, 20);
+    }
+    $token = user();
+    get($one, $token);
+    sleep 3 * $sync;
+    for my $k ($one->redis(KEYS => '{fn}:l:*')) { $one->redis(DEL => $k); $one->redis(LPUSH => $k, 'x') }
+    ok(poll(5, sub { get($one, $token) for 1 .. 10; sleep 2 * $sync; grep { $one->redis(TYPE => $_) eq 'string' } $one->redis(KEYS => '{fn}:l:user:*') }), 'a key of another type is taken over');
+    ok(!(grep { $_->error_log =~ /cannot be exchanged/ } @both), 'what others wrote is bounded there');
+};
+
+$_->assert_clean(qr/connect\(\)|No such file|Connection refused/) for @both;
+done_testing;
