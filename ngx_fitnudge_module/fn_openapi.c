@@ -82,6 +82,25 @@ static const struct {
 
 #define N(table)  (sizeof(table) / sizeof((table)[0]))
 
+/* What every answer to a limited request carries. */
+#define LIMIT_HEADER(name)  "\"" name "\":{\"$ref\":\"#/components/headers/" name "\"}"
+#define LIMIT_HEADERS                                                                                  \
+    LIMIT_HEADER("RateLimit-Limit") "," LIMIT_HEADER("RateLimit-Remaining") ","                        \
+    LIMIT_HEADER("RateLimit-Reset") "," LIMIT_HEADER("RateLimit-Policy") "," LIMIT_HEADER("RateLimit")
+
+static const struct {
+    const char  *name;
+    const char  *type;
+    const char  *help;
+} fn_openapi_headers[] = {
+    { "RateLimit-Limit", "integer", "Requests that the tightest limit allows in its period." },
+    { "RateLimit-Remaining", "integer", "Requests that are left of it at this moment." },
+    { "RateLimit-Reset", "integer", "Seconds until all of it is there again; with 429 the same as Retry-After." },
+    { "RateLimit-Policy", "string", "Every limit that this request counted in: name, requests (q) and period in seconds (w)." },
+    { "RateLimit", "string", "The tightest limit: name, requests left (r) and seconds (t), as RateLimit-Remaining and RateLimit-Reset." },
+    { "Retry-After", "integer", "Seconds until the next request is admitted." },
+};
+
 
 static void
 fn_openapi_text(fn_buf_t *b, const char *s)
@@ -297,6 +316,9 @@ fn_openapi_responses(fn_buf_t *b, const fn_route_t *r)
     size_t  i;
 
     fn_buf_addf(b, ",\"responses\":{\"%u\":{\"description\":\"Success\"", r->status);
+    if (r->limit != FN_LIMIT_NONE) {
+        fn_buf_adds(b, ",\"headers\":{" LIMIT_HEADERS "}");
+    }
     if (r->response != NULL) {
         fn_buf_addf(b, ",\"content\":{\"application/json\":{\"schema\":{\"$ref\":\"#/components/schemas/%s\"}}}", r->response);
     }
@@ -379,8 +401,16 @@ fn_openapi_components(fn_buf_t *b)
         "\"Accepted\":{\"description\":\"The write is queued; Location names its job.\",\"content\":{\"application/json\":{\"schema\":" REF("Job") "}}}");
 
     for (i = 0; i < N(fn_openapi_errors); i++) {
-        fn_buf_addf(b, ",\"%s\":{\"description\":\"%s\",\"content\":{\"application/json\":{\"schema\":" REF("Error") "}}}",
-                    fn_openapi_errors[i].name, fn_openapi_errors[i].help);
+        fn_buf_addf(b, ",\"%s\":{\"description\":\"%s\",%s\"content\":{\"application/json\":{\"schema\":" REF("Error") "}}}",
+                    fn_openapi_errors[i].name, fn_openapi_errors[i].help,
+                    fn_openapi_errors[i].status == 429 ? "\"headers\":{" LIMIT_HEADERS "," LIMIT_HEADER("Retry-After") "}," : "");
+    }
+
+    fn_buf_adds(b, "},\"headers\":{");
+
+    for (i = 0; i < N(fn_openapi_headers); i++) {
+        fn_buf_addf(b, "%s\"%s\":{\"description\":\"%s\",\"schema\":{\"type\":\"%s\"}}", i ? "," : "", fn_openapi_headers[i].name,
+                    fn_openapi_headers[i].help, fn_openapi_headers[i].type);
     }
 
     fn_buf_adds(b, "},\"schemas\":{");

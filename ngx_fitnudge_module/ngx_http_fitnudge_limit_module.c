@@ -151,13 +151,10 @@ static ngx_conf_num_bounds_t  ngx_http_fitnudge_limit_status_bounds = {
 };
 
 
-#define ANYWHERE  NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF
-
-
 static ngx_command_t  ngx_http_fitnudge_limit_commands[] = {
 
     { ngx_string("fitnudge_limit"),
-      ANYWHERE|NGX_CONF_FLAG,
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
       ngx_conf_set_flag_slot,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_fitnudge_limit_loc_conf_t, enable),
@@ -220,28 +217,28 @@ static ngx_command_t  ngx_http_fitnudge_limit_commands[] = {
       NULL },
 
     { ngx_string("fitnudge_limit_bypass"),
-      ANYWHERE|NGX_CONF_1MORE,
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
       ngx_http_set_predicate_slot,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_fitnudge_limit_loc_conf_t, bypass),
       NULL },
 
     { ngx_string("fitnudge_limit_dry_run"),
-      ANYWHERE|NGX_CONF_FLAG,
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
       ngx_conf_set_flag_slot,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_fitnudge_limit_loc_conf_t, dry_run),
       NULL },
 
     { ngx_string("fitnudge_limit_log_level"),
-      ANYWHERE|NGX_CONF_TAKE1,
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
       ngx_conf_set_enum_slot,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_fitnudge_limit_loc_conf_t, log_level),
       &ngx_http_fitnudge_limit_log_levels },
 
     { ngx_string("fitnudge_limit_status"),
-      ANYWHERE|NGX_CONF_TAKE1,
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
       ngx_conf_set_num_slot,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_fitnudge_limit_loc_conf_t, status),

@@ -252,15 +252,35 @@ subtest 'a process dies in the middle of things' => sub {
     is($res->code . ' ' . limits($res), '200 20 19', 'and count');
 };
 
+subtest 'OpenAPI' => sub {
+    my $doc = call($s, GET => '/api/v1/openapi.json')->json;
+    my (@without, @health);
+    for my $path (sort keys %{ $doc->{paths} }) {
+        for my $method (sort keys %{ $doc->{paths}{$path} }) {
+            my $responses = $doc->{paths}{$path}{$method}{responses};
+            my ($ok) = grep { /\A2/ && $_ != 202 } sort keys %$responses;
+            my $limited = $responses->{429} && $responses->{$ok}{headers}{'RateLimit-Remaining'};
+            push @{ $path =~ /health|openapi/ ? \@health : \@without }, "$method $path" if $path =~ /health|openapi/ ? $limited : !$limited;
+        }
+    }
+    is_deeply(\@without, [], 'limited routes say so');
+    is_deeply(\@health, [], 'others do not');
+    is_deeply([sort keys %{ $doc->{components}{responses}{TooManyRequests}{headers} }],
+        [sort qw(RateLimit RateLimit-Limit RateLimit-Policy RateLimit-Remaining RateLimit-Reset Retry-After)], 'headers of the refusal');
+};
+
 subtest 'nginx -t' => sub {
     my $dir = path($s->dir);
     my $good = path($dir, 'nginx.conf')->slurp;
     my $file = path($dir, 'mistake.conf');
+    my %env = %{ $s->_sanitizer_env };
+    chomp($env{LD_PRELOAD} = qx{gcc -print-file-name=libasan.so}) if $s->{asan};
     my $test = sub ($line) {
         my $text = $good =~ s/^(\s*)fitnudge_limit_user rate.*$/$1$line/mr;
         $text =~ s/^\s*client_max_body_size .*$//m if $line =~ /ddos/;
         $file->spurt($text);
-        my $out = qx{/usr/sbin/nginx -t -e $dir/log/test.log -p $dir/ -c $file 2>&1};
+        my $env = join ' ', map { "$_=$env{$_}" } sort keys %env;
+        my $out = qx{env $env /usr/sbin/nginx -t -e $dir/log/test.log -p $dir/ -c $file 2>&1};
         return ($?, $out);
     };
     my $rate = qr/invalid rate "[^"]*" in "fitnudge_limit_user": it must be from 1 to 1000000 requests in 1s to 1d/;
