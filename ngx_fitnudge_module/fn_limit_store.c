@@ -4,7 +4,7 @@
 #include "fn_limit_store.h"
 
 
-#define LAYOUT          1
+#define LAYOUT          1           /* of a store and its entries */
 #define ALIGN           64
 #define RING_MIN        256
 #define RING_MAX        65536
@@ -21,7 +21,7 @@ typedef struct {
     uint64_t        tat;
     uint64_t        pending;        /* ns */
     uint32_t        bound_ms;
-    uint32_t        queued;
+    uint32_t        queued;         /* bits of the rings that it is in */
 } fn_gcra_slot_t;
 
 typedef struct {
@@ -41,9 +41,9 @@ fn_slot_size(fn_store_kind_e kind)
 
 
 static uint32_t *
-fn_ring(fn_limit_store_t *s)
+fn_ring(fn_limit_store_t *s, fn_ring_e ring)
 {
-    return (uint32_t *) ((char *) s + ALIGN * 2);
+    return (uint32_t *) ((char *) s + ALIGN * 2) + (ring == FN_RING_HEAVY ? s->ring_mask + 1 : 0);
 }
 
 
@@ -97,7 +97,7 @@ fn_limit_store_init(void *mem, size_t size, fn_store_kind_e kind)
 
     for (ring = RING_MIN; ring < RING_MAX && ring < size / 1024; ring *= 2) { /* void */ }
 
-    head = ALIGN * 2 + ring * sizeof(uint32_t);
+    head = ALIGN * 2 + 2 * ring * sizeof(uint32_t);
 
     if (size < head + bucket) {
         return NULL;
@@ -239,19 +239,20 @@ fn_limit_store_check(fn_limit_store_t *s, fn_limit_key_t key, const fn_rate_t *r
 /* The entry is to be told to Redis. In a full ring it will be with its next request. */
 
 static void
-fn_queue(fn_limit_store_t *s, const fn_bucket_t *b, unsigned way, uint32_t *queued)
+fn_queue(fn_limit_store_t *s, const fn_bucket_t *b, unsigned way, fn_ring_e ring, uint32_t *queued)
 {
     uint64_t  n;
 
-    if (*queued || s->ring_tail - s->ring_head > s->ring_mask) {
+    /* who is in the ring of the heavy ones need not be in the other */
+    if (*queued >> ring || s->ring_tail[ring] - s->ring_head[ring] > s->ring_mask) {
         return;
     }
 
     n = (uint64_t) ((const char *) b - (const char *) fn_bucket(s, 0)) / s->bucket_size * FN_STORE_WAYS + way;
 
-    fn_ring(s)[s->ring_tail & s->ring_mask] = (uint32_t) n;
-    s->ring_tail++;
-    *queued = 1;
+    fn_ring(s, ring)[s->ring_tail[ring] & s->ring_mask] = (uint32_t) n;
+    s->ring_tail[ring]++;
+    *queued |= 1u << ring;
 }
 
 
@@ -275,7 +276,7 @@ fn_limit_store_take(fn_limit_store_t *s, const fn_limit_ref_t *ref, const fn_rat
         g->pending += rate->interval_ns;
         g->bound_ms = fn_bound(rate->tolerance_ns);
         fn_set_idle(b, ref->way, g->tat);
-        fn_queue(s, b, ref->way, &g->queued);
+        fn_queue(s, b, ref->way, g->tat - now >= rate->tolerance_ns / 2 ? FN_RING_HEAVY : FN_RING_LIGHT, &g->queued);
         return;
     }
 
@@ -284,14 +285,14 @@ fn_limit_store_take(fn_limit_store_t *s, const fn_limit_ref_t *ref, const fn_rat
     w->pending++;
     w->bound_ms = rate->period_s * 1000;
     fn_set_idle(b, ref->way, now + rate->period_s * FN_NS_PER_S);
-    fn_queue(s, b, ref->way, &w->queued);
+    fn_queue(s, b, ref->way, fn_window_used(&w->window) >= (rate->limit + 1) / 2 ? FN_RING_HEAVY : FN_RING_LIGHT, &w->queued);
 }
 
 
 /* 1 when there is something to tell. Of what has drained meanwhile nobody has to know. */
 
 static int
-fn_collect_slot(fn_limit_store_t *s, const fn_bucket_t *b, unsigned way, uint64_t now, fn_limit_delta_t *d)
+fn_collect_slot(fn_limit_store_t *s, const fn_bucket_t *b, unsigned way, fn_ring_e ring, uint64_t now, fn_limit_delta_t *d)
 {
     uint32_t           used;
     uint64_t           backlog, ns;
@@ -308,7 +309,7 @@ fn_collect_slot(fn_limit_store_t *s, const fn_bucket_t *b, unsigned way, uint64_
         d->amount = (ns + 999) / 1000;
         d->bound_ms = g->bound_ms;
         g->pending = 0;
-        g->queued = 0;
+        g->queued &= ~(1u << ring);
 
     } else {
         w = fn_slot(s, b, way);
@@ -317,7 +318,7 @@ fn_collect_slot(fn_limit_store_t *s, const fn_bucket_t *b, unsigned way, uint64_
         d->amount = w->pending < used ? w->pending : used;
         d->bound_ms = w->bound_ms;
         w->pending = 0;
-        w->queued = 0;
+        w->queued &= ~(1u << ring);
     }
 
     return d->tag != 0 && d->amount != 0;
@@ -325,7 +326,7 @@ fn_collect_slot(fn_limit_store_t *s, const fn_bucket_t *b, unsigned way, uint64_
 
 
 unsigned
-fn_limit_store_collect(fn_limit_store_t *s, uint64_t now, fn_limit_delta_t *out, unsigned max)
+fn_limit_store_collect(fn_limit_store_t *s, fn_ring_e ring, uint64_t now, fn_limit_delta_t *out, unsigned max)
 {
     unsigned  n = 0;
     uint32_t  index;
@@ -333,19 +334,26 @@ fn_limit_store_collect(fn_limit_store_t *s, uint64_t now, fn_limit_delta_t *out,
     /* a bound also on entries that have nothing to tell: the lock is held */
     unsigned  tries = 2 * max;
 
-    while (n < max && tries-- > 0 && s->ring_head != s->ring_tail) {
-        index = fn_ring(s)[s->ring_head & s->ring_mask];
-        s->ring_head++;
+    while (n < max && tries-- > 0 && fn_limit_store_waiting(s, ring)) {
+        index = fn_ring(s, ring)[s->ring_head[ring] & s->ring_mask];
+        s->ring_head[ring]++;
 
         if (index >= fn_limit_store_slots(s)) {
             continue;
         }
 
         out[n].index = index;
-        n += (unsigned) fn_collect_slot(s, fn_bucket(s, index / FN_STORE_WAYS), index % FN_STORE_WAYS, now, &out[n]);
+        n += (unsigned) fn_collect_slot(s, fn_bucket(s, index / FN_STORE_WAYS), index % FN_STORE_WAYS, ring, now, &out[n]);
     }
 
     return n;
+}
+
+
+int
+fn_limit_store_waiting(const fn_limit_store_t *s, fn_ring_e ring)
+{
+    return __atomic_load_n(&s->ring_head[ring], __ATOMIC_RELAXED) != __atomic_load_n(&s->ring_tail[ring], __ATOMIC_RELAXED);
 }
 
 
@@ -378,12 +386,12 @@ fn_limit_store_restore(fn_limit_store_t *s, const fn_limit_delta_t *d)
     if (s->kind == FN_STORE_GCRA) {
         g = slot;
         g->pending += d->amount * 1000;
-        fn_queue(s, b, way, &g->queued);
+        fn_queue(s, b, way, FN_RING_LIGHT, &g->queued);
 
     } else {
         w = slot;
         w->pending += (uint32_t) d->amount;
-        fn_queue(s, b, way, &w->queued);
+        fn_queue(s, b, way, FN_RING_LIGHT, &w->queued);
     }
 }
 

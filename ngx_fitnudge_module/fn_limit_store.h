@@ -7,7 +7,8 @@
  * Who keeps coming is never that one.
  *
  * Keys are 128 bits of a hash, of which 96 are kept.  What was taken and not yet told to Redis is `pending`; entries that have such are
- * in a ring, until they are collected.
+ * in a ring, until they are collected: one ring for those that have used half of their limit, and one for the others, so that a
+ * crowd that came once does not keep what matters waiting.
  *
  * No locks here: the caller holds one.  Times are ns of a clock that does not go back and is the same for all processes.
  */
@@ -32,9 +33,11 @@ struct fn_limit_store_s {
     uint64_t            evicted;            /* entries that were not idle yet */
     uint64_t            next_sync;          /* ms; of the exchange, atomic */
     uint32_t            ring_mask;
-    uint32_t            ring_head;          /* next to collect */
-    uint32_t            ring_tail;
+    uint32_t            ring_head[2];       /* next to collect, by fn_ring_e */
+    uint32_t            ring_tail[2];
 };
+
+typedef enum { FN_RING_LIGHT = 0, FN_RING_HEAVY } fn_ring_e;
 
 typedef struct { uint64_t hi, lo; } fn_limit_key_t;
 
@@ -71,8 +74,10 @@ void fn_limit_store_check(fn_limit_store_t *s, fn_limit_key_t key, const fn_rate
 /* Takes the request of a check that has just admitted it. */
 void fn_limit_store_take(fn_limit_store_t *s, const fn_limit_ref_t *ref, const fn_rate_t *rate, uint64_t now);
 
-/* Moves at most `max` pending amounts to `out`. How many. */
-unsigned fn_limit_store_collect(fn_limit_store_t *s, uint64_t now, fn_limit_delta_t *out, unsigned max);
+/* Moves at most `max` pending amounts of a ring to `out`. How many. */
+unsigned fn_limit_store_collect(fn_limit_store_t *s, fn_ring_e ring, uint64_t now, fn_limit_delta_t *out, unsigned max);
+/* Whether there is something to collect; needs no lock. */
+int fn_limit_store_waiting(const fn_limit_store_t *s, fn_ring_e ring);
 /* Redis did not get it. */
 void fn_limit_store_restore(fn_limit_store_t *s, const fn_limit_delta_t *d);
 /*

@@ -8,6 +8,9 @@
  * Clocks of hosts do not come into it.  What Redis answers can only add to what is known here: answers that overtake each
  * other do no harm, and a Redis that has lost its memory makes nobody forget.
  *
+ * How much is exchanged at once is bounded, or a crowd of addresses that came once would be the load of Redis: who has used half of a
+ * limit goes first.
+ *
  * A batch that may or may not have arrived is sent again: rather counted twice than not at all.
  */
 #include <openssl/sha.h>
@@ -20,8 +23,9 @@
 #include "../worker/libfitnudge/fn_keys.h"
 
 
-#define BATCH           64              /* keys a command: some hundred microseconds of Redis */
-#define BATCHES         64              /* of a zone at once; the rest waits for the next time */
+#define BATCH           32              /* keys a command: some hundred microseconds of Redis */
+#define BATCHES_HEAVY   128             /* of a zone at once; the rest waits for the next time */
+#define BATCHES_LIGHT   16
 #define KEY_SIZE        64
 #define NUMBER_SIZE     (NGX_INT64_LEN + 1)
 #define SHA_LEN         40
@@ -43,7 +47,7 @@ typedef struct {
 
 
 static void ngx_fitnudge_limit_sync_handler(ngx_event_t *ev);
-static void ngx_fitnudge_limit_sync_zone(const ngx_fitnudge_limit_sync_zone_t *z);
+static ngx_int_t ngx_fitnudge_limit_sync_ring(const ngx_fitnudge_limit_sync_zone_t *z, fn_ring_e ring, ngx_uint_t batches);
 static ngx_int_t ngx_fitnudge_limit_sync_send(const ngx_fitnudge_limit_sync_zone_t *z, ngx_fitnudge_limit_batch_t *batch);
 static void ngx_fitnudge_limit_sync_done(ngx_fitnudge_op_t *op, ngx_int_t rc, void *data);
 static void ngx_fitnudge_limit_sync_merge(ngx_fitnudge_limit_batch_t *batch, redisReply *reply);
@@ -184,34 +188,34 @@ ngx_fitnudge_limit_sync_handler(ngx_event_t *ev)
             && __atomic_compare_exchange_n(&store->next_sync, &due, now + ngx_fitnudge_limit_sync.interval, 0,
                                            __ATOMIC_RELAXED, __ATOMIC_RELAXED))
         {
-            ngx_fitnudge_limit_sync_zone(&ngx_fitnudge_limit_sync.zones[i]);
+            if (ngx_fitnudge_limit_sync_ring(&ngx_fitnudge_limit_sync.zones[i], FN_RING_HEAVY, BATCHES_HEAVY) == NGX_OK) {
+                (void) ngx_fitnudge_limit_sync_ring(&ngx_fitnudge_limit_sync.zones[i], FN_RING_LIGHT, BATCHES_LIGHT);
+            }
         }
     }
 }
 
 
-static void
-ngx_fitnudge_limit_sync_zone(const ngx_fitnudge_limit_sync_zone_t *z)
+static ngx_int_t
+ngx_fitnudge_limit_sync_ring(const ngx_fitnudge_limit_sync_zone_t *z, fn_ring_e ring, ngx_uint_t batches)
 {
-    ngx_uint_t                   i;
     fn_limit_store_t            *store;
     ngx_fitnudge_limit_batch_t  *batch;
 
     store = ngx_fitnudge_limit_store(z->zone);
 
-    for (i = 0; i < BATCHES && __atomic_load_n(&store->ring_head, __ATOMIC_RELAXED)
-                               != __atomic_load_n(&store->ring_tail, __ATOMIC_RELAXED); i++)
-    {
+    while (batches-- > 0 && fn_limit_store_waiting(store, ring)) {
+
         batch = ngx_alloc(sizeof(ngx_fitnudge_limit_batch_t), ngx_cycle->log);
         if (batch == NULL) {
-            return;
+            return NGX_ERROR;
         }
 
         batch->zone = z->zone;
         batch->script = store->kind == FN_STORE_GCRA ? &ngx_fitnudge_limit_sync.gcra : &ngx_fitnudge_limit_sync.window;
 
         ngx_fitnudge_limit_lock(z->zone);
-        batch->n = fn_limit_store_collect(store, ngx_fitnudge_limit_now(), batch->deltas, BATCH);
+        batch->n = fn_limit_store_collect(store, ring, ngx_fitnudge_limit_now(), batch->deltas, BATCH);
         ngx_fitnudge_limit_unlock(z->zone);
 
         if (batch->n == 0) {
@@ -222,9 +226,11 @@ ngx_fitnudge_limit_sync_zone(const ngx_fitnudge_limit_sync_zone_t *z)
         if (ngx_fitnudge_limit_sync_send(z, batch) != NGX_OK) {
             ngx_fitnudge_limit_sync_restore(batch);
             ngx_free(batch);
-            return;
+            return NGX_ERROR;
         }
     }
+
+    return NGX_OK;
 }
 
 

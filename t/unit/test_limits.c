@@ -317,6 +317,17 @@ key_of(uint64_t n)
 }
 
 
+/* Of both rings, the heavy one first. */
+
+static unsigned
+collect(fn_limit_store_t *s, uint64_t now, fn_limit_delta_t *out, unsigned max)
+{
+    unsigned  n = fn_limit_store_collect(s, FN_RING_HEAVY, now, out, max);
+
+    return n > 0 ? n : fn_limit_store_collect(s, FN_RING_LIGHT, now, out, max);
+}
+
+
 static int
 request(fn_limit_store_t *s, uint64_t n, const fn_rate_t *rate, uint64_t now)
 {
@@ -404,7 +415,7 @@ START_TEST(store_exchange)
         got[i % 2] += request(s[i % 2], 7, &rate, now);
 
         for (k = 0; k < 2 && i % 10 == 0; k++) {
-            n = fn_limit_store_collect(s[k], now, d, 8);
+            n = collect(s[k], now, d, 8);
             ck_assert_uint_le(n, 1);
             if (n == 1) {
                 /* another clock: it started a year earlier */
@@ -438,7 +449,7 @@ START_TEST(store_monotone)
     for (i = 0; i < 10; i++) {
         ck_assert_int_eq(request(s, 1, &rate, S), 1);
     }
-    ck_assert_uint_eq(fn_limit_store_collect(s, S, d, 4), 1);
+    ck_assert_uint_eq(collect(s, S, d, 4), 1);
     ck_assert_uint_eq(d[0].amount, 10 * 1000 * 1000);
     ck_assert_uint_eq(d[0].bound_ms, 10000);
 
@@ -454,13 +465,13 @@ START_TEST(store_monotone)
     ck_assert_int_eq(fn_limit_store_merge(s, &d[0], INT64_MAX, S), -1);
 
     /* what was not delivered is collected again, as far as it still matters */
-    ck_assert_uint_eq(fn_limit_store_collect(s, S, &d[1], 3), 0);
+    ck_assert_uint_eq(collect(s, S, &d[1], 3), 0);
     fn_limit_store_restore(s, &d[0]);
     fn_limit_store_restore(s, &d[0]);
-    ck_assert_uint_eq(fn_limit_store_collect(s, 3 * S, d, 4), 1);
+    ck_assert_uint_eq(collect(s, 3 * S, d, 4), 1);
     ck_assert_uint_eq(d[0].amount, 13 * 1000 * 1000);
     fn_limit_store_restore(s, &d[0]);
-    ck_assert_uint_eq(fn_limit_store_collect(s, 60 * S, d, 4), 0);
+    ck_assert_uint_eq(collect(s, 60 * S, d, 4), 0);
 
     /* an answer for an entry that is gone */
     d[0].lo++;
@@ -481,7 +492,7 @@ START_TEST(store_window_exchange)
     for (i = 0; i < 4; i++) {
         ck_assert_int_eq(request(s, 1, &rate, 100 * S), 1);
     }
-    ck_assert_uint_eq(fn_limit_store_collect(s, 100 * S, d, 4), 1);
+    ck_assert_uint_eq(collect(s, 100 * S, d, 4), 1);
     ck_assert_uint_eq(d[0].amount, 4);
     ck_assert_uint_eq(d[0].bound_ms, 3600 * 1000);
 
@@ -519,18 +530,52 @@ START_TEST(store_ring_full)
     for (i = 0; i < 5000; i++) {
         ck_assert_int_eq(request(s, i, &rate, S), 1);
     }
-    while ((n = fn_limit_store_collect(s, S, d, 64)) > 0) {
+    ck_assert_uint_lt(s->ring_mask, 5000 - 1);
+    while ((n = collect(s, S, d, 64)) > 0) {
         told += n;
     }
     ck_assert_uint_eq(told, s->ring_mask + 1);
     for (i = 0; i < 5000; i++) {
         ck_assert_int_eq(request(s, 4999 - i, &rate, S), 1);
-        while ((n = fn_limit_store_collect(s, S, d, 64)) > 0) {
+        while ((n = collect(s, S, d, 64)) > 0) {
             ck_assert_uint_eq(d[0].amount % (600 * 1000), 0);
             told += d[0].amount / (600 * 1000);
         }
     }
     ck_assert_uint_eq(told, 10000);
+    free(s);
+}
+END_TEST
+
+
+/* Who has used half of a limit does not wait behind a crowd. */
+
+static const struct { fn_store_kind_e kind; const char *rate; } heavy_kinds[] = { { FN_STORE_GCRA, "10r/m" }, { FN_STORE_WINDOW, "10r/h" } };
+
+START_TEST(store_heavy_first)
+{
+    uint64_t           i;
+    fn_rate_t          rate = rate_of(heavy_kinds[_i].rate);
+    fn_limit_delta_t   d[4];
+    fn_limit_store_t  *s = store_of(1 << 20, heavy_kinds[_i].kind);
+
+    for (i = 0; i < 100; i++) {
+        ck_assert_int_eq(request(s, i, &rate, S), 1);
+    }
+    ck_assert_int_eq(fn_limit_store_waiting(s, FN_RING_HEAVY), 0);
+    for (i = 0; i < 4; i++) {
+        ck_assert_int_eq(request(s, 50, &rate, S), 1);
+    }
+    ck_assert_int_eq(fn_limit_store_waiting(s, FN_RING_HEAVY), 1);
+    ck_assert_uint_eq(fn_limit_store_collect(s, FN_RING_HEAVY, S, d, 4), 1);
+    ck_assert_uint_eq(d[0].amount, heavy_kinds[_i].kind == FN_STORE_GCRA ? 5 * 6000000 : 5);
+    ck_assert_int_eq(fn_limit_store_waiting(s, FN_RING_HEAVY), 0);
+
+    /* all others, and this one not again */
+    for (i = 0; fn_limit_store_waiting(s, FN_RING_LIGHT); ) {
+        i += fn_limit_store_collect(s, FN_RING_LIGHT, S, d, 4);
+    }
+    ck_assert_uint_eq(i, 99);
     free(s);
 }
 END_TEST
@@ -556,6 +601,7 @@ suite(void)
     fn_add(tc, store_monotone);
     fn_add(tc, store_window_exchange);
     fn_add(tc, store_ring_full);
+    fn_add_rows(tc, store_heavy_first, heavy_kinds);
     suite_add_tcase(s, tc);
 
     return s;
