@@ -184,9 +184,9 @@ START_TEST(window_simulation)
     fn_rate_t          rate;
     fn_window_t        w;
     fn_limit_answer_t  a;
-    static uint32_t    at[4000];
+    static uint32_t    at[2000];
 
-    for (round = 0; round < 120; round++) {
+    for (round = 0; round < 60; round++) {
         char  text[32];
 
         (void) snprintf(text, sizeof(text), "%ur/%us", (unsigned) (1 + random64() % 200), (unsigned) (1 + random64() % 3600));
@@ -197,7 +197,7 @@ START_TEST(window_simulation)
         w.n = 0;
         n = 0;
 
-        for (i = 0; i < 4000; i++) {
+        for (i = 0; i < 2000; i++) {
             now += (uint32_t) (random64() % (2 * (period_ms / rate.limit) + 1));
             if (random64() % 400 == 0) {
                 now += period_ms / 2;
