@@ -24,8 +24,8 @@
 
 
 #define BATCH           32              /* keys a command: some hundred microseconds of Redis */
-#define BATCHES_HEAVY   128             /* of a zone at once; the rest waits for the next time */
-#define BATCHES_LIGHT   16
+#define BATCHES         64              /* of a ring at once; the rest waits for the next time */
+#define LIGHT_PER_MS    6               /* light keys that are exchanged on average: some percent of Redis's time */
 #define KEY_SIZE        64
 #define NUMBER_SIZE     (NGX_INT64_LEN + 1)
 #define SHA_LEN         40
@@ -110,6 +110,8 @@ static struct {
     ngx_msec_t                      timeout;
     ngx_fitnudge_limit_sync_zone_t  zones[NGX_FITNUDGE_LIMIT_SYNC_ZONES];
     ngx_uint_t                      nzones;
+    ngx_uint_t                      light;          /* batches at once */
+    ngx_uint_t                      inflight;       /* batches without an answer */
     ngx_fitnudge_limit_script_t     gcra;
     ngx_fitnudge_limit_script_t     window;
 } ngx_fitnudge_limit_sync;
@@ -140,6 +142,7 @@ ngx_fitnudge_limit_sync_start(const ngx_fitnudge_limit_sync_zone_t *zones, ngx_u
     ngx_fitnudge_limit_sync.nzones = n;
     ngx_fitnudge_limit_sync.interval = interval;
     ngx_fitnudge_limit_sync.timeout = timeout;
+    ngx_fitnudge_limit_sync.light = ngx_min(BATCHES, interval * LIGHT_PER_MS / BATCH + 1);
 
     ngx_fitnudge_limit_script_init(&ngx_fitnudge_limit_sync.gcra, ngx_fitnudge_limit_gcra);
     ngx_fitnudge_limit_script_init(&ngx_fitnudge_limit_sync.window, ngx_fitnudge_limit_window);
@@ -173,8 +176,11 @@ ngx_fitnudge_limit_sync_handler(ngx_event_t *ev)
 
     ngx_add_timer(ev, ngx_fitnudge_limit_sync.interval);
 
-    /* who cannot send leaves it to the others */
-    if (!ngx_fitnudge_redis_up()) {
+    /*
+     * Who cannot send leaves it to the others. A slow Redis must not get more than it can answer: nothing is sent before
+     * all of the last time was.
+     */
+    if (ngx_fitnudge_limit_sync.inflight > 0 || !ngx_fitnudge_redis_up()) {
         return;
     }
 
@@ -188,8 +194,9 @@ ngx_fitnudge_limit_sync_handler(ngx_event_t *ev)
             && __atomic_compare_exchange_n(&store->next_sync, &due, now + ngx_fitnudge_limit_sync.interval, 0,
                                            __ATOMIC_RELAXED, __ATOMIC_RELAXED))
         {
-            if (ngx_fitnudge_limit_sync_ring(&ngx_fitnudge_limit_sync.zones[i], FN_RING_HEAVY, BATCHES_HEAVY) == NGX_OK) {
-                (void) ngx_fitnudge_limit_sync_ring(&ngx_fitnudge_limit_sync.zones[i], FN_RING_LIGHT, BATCHES_LIGHT);
+            if (ngx_fitnudge_limit_sync_ring(&ngx_fitnudge_limit_sync.zones[i], FN_RING_HEAVY, BATCHES) == NGX_OK) {
+                (void) ngx_fitnudge_limit_sync_ring(&ngx_fitnudge_limit_sync.zones[i], FN_RING_LIGHT,
+                                                    ngx_fitnudge_limit_sync.light);
             }
         }
     }
@@ -272,7 +279,13 @@ ngx_fitnudge_limit_sync_send(const ngx_fitnudge_limit_sync_zone_t *z, ngx_fitnud
 
     op->timeout.cancelable = 1;
 
-    return ngx_fitnudge_redis_command(op, argc, argv, lens);
+    if (ngx_fitnudge_redis_command(op, argc, argv, lens) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    ngx_fitnudge_limit_sync.inflight++;
+
+    return NGX_OK;
 }
 
 
@@ -281,6 +294,8 @@ ngx_fitnudge_limit_sync_done(ngx_fitnudge_op_t *op, ngx_int_t rc, void *data)
 {
     redisReply                  *reply = data;
     ngx_fitnudge_limit_batch_t  *batch = op->data;
+
+    ngx_fitnudge_limit_sync.inflight--;
 
     if (rc == NGX_OK && reply->type == REDIS_REPLY_ARRAY && reply->elements == batch->n) {
         batch->script->known = 1;

@@ -121,6 +121,16 @@ subtest 'Redis stops half-way' => sub {
     about((run(user(), 2, 10 * $rate, @both))[0], $burst + 2 * $rate, 'also for who comes anew');
 };
 
+subtest 'Redis hangs' => sub {
+    my $token = user();
+    kill STOP => $one->pid('redis');
+    my ($admitted, $seconds) = run($token, 1.5, 10 * $rate, @both);
+    cmp_ok($admitted, '<=', 2 * ($burst + $rate * $seconds) + 2, 'each instance goes on by itself');
+    kill CONT => $one->pid('redis');
+    ok(poll(15, sub { call($one, GET => '/health/ready', ua => $agent{$one})->code == 200 && call($two, GET => '/health/ready', ua => $agent{$two})->code == 200 }), 'Redis is back');
+    ok(poll(5, sub { get($one, user()); sleep 0.1; scalar $one->redis(KEYS => '{fn}:l:user:*') }), 'and is told again');
+};
+
 subtest 'clocks, and who writes to Redis' => sub {
     my $token = user();
     get($_, $token) for @both;
