@@ -217,8 +217,8 @@ cmd_run() {
         *) die "run knows --detach only" ;;
     esac
     dir=$(run_dir)
+    deps
     if ! "$root/t/lib/supervise" status "$dir"; then
-        deps
         with_lock build_plain
         say "starting"
     fi
