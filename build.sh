@@ -16,7 +16,7 @@ packages=(
     check libsubunit-dev
     perl libmojolicious-perl libev-perl
     gcc libc6-dev make pkg-config
-    clang libclang-rt-14-dev clang-tidy cppcheck shellcheck
+    clang libclang-rt-14-dev clang-tidy cppcheck shellcheck git
     wrk curl jq ca-certificates util-linux iproute2
 )
 
