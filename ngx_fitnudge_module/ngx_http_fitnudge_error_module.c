@@ -40,6 +40,7 @@ static const ngx_http_fitnudge_error_t  ngx_http_fitnudge_errors[] = {
     { 403, "AUTHORIZATION_ERROR", "You may not do this." },
     { 404, "NOT_FOUND", "There is no such thing." },
     { 405, "METHOD_NOT_ALLOWED", "The method is not allowed here." },
+    { 406, "VALIDATION_ERROR", "Answers are application/json, which Accept rules out." },
     { 408, "VALIDATION_ERROR", "The request took too long to arrive." },
     { 409, "CONFLICT", "The request conflicts with the present state." },
     { 412, "PRECONDITION_FAILED", "Somebody else has changed this in between." },
