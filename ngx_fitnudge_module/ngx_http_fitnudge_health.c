@@ -43,6 +43,10 @@ ngx_http_fitnudge_health_handler(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
+    if (maintenance.len > 0 && ngx_strcmp(function, "ready") == 0) {
+        state = "maintenance";
+    }
+
     body.data = ngx_pnalloc(r->pool, 256 + maintenance.len);
     if (body.data == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
