@@ -370,6 +370,13 @@ ngx_http_fitnudge_error_replace(ngx_http_request_t *r, ngx_http_fitnudge_ctx_t *
         ctx->err_field = NULL;
         ctx->err_constraint = NULL;
         ctx->err_message = NULL;
+
+        /* nginx refuses these by itself, while it reads the headers */
+        if (status == NGX_HTTP_BAD_REQUEST && ctx->nauthorization > 1) {
+            ctx->err_field = "Authorization";
+            ctx->err_constraint = "duplicate_field";
+            ctx->err_message = "Only one Authorization header is allowed.";
+        }
     }
 
     if (ngx_http_fitnudge_error_render(r, ctx, status, ctx->err_field, ctx->err_constraint,
