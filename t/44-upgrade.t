@@ -132,6 +132,20 @@ subtest 'and back' => sub {
     ok(poll(10, sub { master() == $old }), 'the old one has its pid file back');
 };
 
+subtest 'to one that is broken' => sub {
+    my $old = master();
+    my $so = "$dir/bin/ngx_fitnudge_module.so";
+    rename $so, "$so.good" or die $!;
+    spew($so, "this is no module\n", 0644);
+    under_load(sub {
+        kill USR2 => $old;
+        ok(poll(20, sub { $s->error_log =~ /dlopen\(\) "[^"]*" failed.*(?:invalid ELF header|file too short)/ }), 'it does not start');
+        ok(poll(20, sub { master() == $old && !-e "$dir/nginx.pid.oldbin" }), 'the old one has its pid file back');
+    });
+    rename "$so.good", $so or die $!;
+    is(scalar(workers($old)), 2, 'and its processes');
+};
+
 subtest 'what it remembers' => sub {
     my $ctl = sub (@args) { system("$dir/bin/fitnudgectl -c $dir/daemon.conf maintenance @args >/dev/null") == 0 };
     my $code = sub { call($s, GET => '/users/me', token => $user[0]{token}, ua => agent(max_connections => 0))->code // 0 };
@@ -151,5 +165,5 @@ subtest 'what it remembers' => sub {
 
 kill QUIT => master();
 ok(poll(20, sub { !masters() }), 'it ends');
-$s->assert_clean;
+$s->assert_clean(qr/dlopen\(\)/);
 done_testing;
