@@ -7,7 +7,7 @@ use FitNudge::Test::Stack;
 use FitNudge::Util qw(free_port);
 use Test::More;
 
-my ($plain, $other) = map { free_port() } 1 .. 2;
+my ($plain, $other, $h2) = map { free_port() } 1 .. 3;
 my $s = FitNudge::Test::Stack->new(
     nginx_workers => 1,
     server => <<'END',
@@ -18,6 +18,7 @@ location = /static { fitnudge off; return 200 static; }
 END
     http => <<"END",
 server { listen 127.0.0.1:$plain; fitnudge on; }
+server { listen 127.0.0.1:$h2 http2; fitnudge on; fitnudge_cors_origins https://app.example; }
 server { listen 127.0.0.1:$other; fitnudge on; fitnudge_cors_origins https://other.example; fitnudge_cors_max_age 10m; fitnudge_security_headers off;
          location /api/v1/goals { fitnudge_cors_origins off; } }
 END
@@ -161,6 +162,22 @@ subtest 'elsewhere' => sub {
     $res = agent()->get($s->url('/static'), { Origin => $app })->res;
     is($res->body, 'static', 'a location without the API');
     is_deeply([cors($res), @{ list($res, 'Vary') }], [], 'has no CORS');
+};
+
+subtest 'HTTP/2' => sub {
+    my $curl = sub (@args) {
+        open my $fh, '-|', 'curl', '-s', '-i', '--max-time', '20', '--http2-prior-knowledge', '-H', "Origin: $app", @args or die $!;
+        local $/;
+        my $out = <$fh> // '';
+        close $fh;
+        return $out;
+    };
+    my $url = "http://127.0.0.1:$h2/api/v1";
+    my $pre = $curl->('-X', 'OPTIONS', '-H', 'Access-Control-Request-Method: POST', "$url/goals");
+    like($pre, qr{\AHTTP/2 204 \r\n}, 'a preflight');
+    like($pre, qr/^access-control-allow-methods: GET, HEAD, POST\r$/m, 'its methods');
+    my $error = $curl->("$url/users/me");
+    like($error, qr{\AHTTP/2 401 \r\n.*^access-control-allow-origin: \Q$app\E\r\n.*"AUTHENTICATION_ERROR"}ms, 'an error');
 };
 
 $s->assert_clean;

@@ -10,11 +10,12 @@ use Mojo::Util qw(decode encode);
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-my ($bypass, $local, $second) = map { free_port() } 1 .. 3;
+my ($bypass, $local, $second, $h2) = map { free_port() } 1 .. 4;
 my $s = FitNudge::Test::Stack->new(
     nginx_workers => 2,
     http => <<"END",
 geo \$operator { default 0; 127.0.0.1 1; }
+server { listen 127.0.0.1:$h2 http2; fitnudge on; }
 server { listen 127.0.0.1:$bypass; fitnudge on; fitnudge_maintenance_bypass \$operator; }
 server { listen 127.0.0.1:$local; fitnudge on; fitnudge_cors_origins https://app.example; fitnudge_maintenance on;
          location /api/v1/auth/ { fitnudge_maintenance off; } location /api/v1/users/ { fitnudge_maintenance auto; } }
@@ -95,6 +96,11 @@ subtest 'on' => sub {
     my @res = raw($s, "POST /api/v1/goals HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n" . 'x' x 60000 . $get, n => 2);
     is_deeply([map { $_->code } @res], [503, 503], 'an unread body does not spoil what follows');
 
+    for my $args ([], ['-X', 'DELETE']) {
+        my $out = do { open my $fh, '-|', qw(curl -s -i --max-time 20 --http2-prior-knowledge), @$args, "http://127.0.0.1:$h2/api/v1/goals" or die $!; local $/; <$fh> };
+        like($out, qr{\AHTTP/2 503 \r\n.*^retry-after: \d+\r\n.*"maintenance"}ms, 'HTTP/2');
+    }
+
     for my $path ('/health', '/api/v1/health', '/health/ready', '/health/live') {
         my $res = get($path);
         status_ok($res, 200, $path);
@@ -139,7 +145,7 @@ subtest 'without Redis' => sub {
     error_ok(get('/users/me'), 503, 'also after a reload', constraint => 'maintenance');
     is((ctl(qw(maintenance off)))[0], 1, 'nobody can be told now');
     $s->start_redis;
-    ok(poll(10, sub { get('/health')->json->{services}{redis} eq 'healthy' }), 'Redis is back');
+    ok(poll(20, sub { !grep { get('/health')->json->{services}{redis} ne 'healthy' } 1 .. 20 }), 'Redis is back, for every process');
     error_ok(get('/users/me'), 503, 'still on', constraint => 'maintenance');
 };
 
@@ -222,7 +228,7 @@ subtest 'one server by its configuration' => sub {
 
 subtest 'two edges' => sub {
     # another nginx over the same Redis and PostgreSQL
-    my %port = ($s->port => $second, $bypass => free_port(), $local => free_port());
+    my %port = ($s->port => $second, map { $_ => free_port() } $bypass, $local, $h2);
     my $text = slurp($s->dir . '/nginx.conf') =~ s/listen 127\.0\.0\.1:\K(\d+)/$port{$1}/gr =~ s/nginx\.pid/second.pid/r;
     spew($s->dir . '/second.conf', $text, 0644);
     my $env = $s->_sanitizer_env;

@@ -60,7 +60,7 @@ subtest 'nginx -t' => sub {
     is($rc, 0, 'and so does the pool') or diag($said);
     # what is there as a comment
     my $more = $text =~ s/^(\s*)# (include \S+real-ip\.conf;)/$1$2/mr =~ s/^(\s*)# (location .*)/$1$2/mr =~ s/^(\s*)# (fitnudge_maintenance_bypass .*)/$1$2/mr
-        =~ s/^(\s*limit_conn_status.*)/$1\n    geo \$operator { default 0; 192.0.2.0\/24 1; }/mr;
+        =~ s/^(\s*access_log .*)/$1\n    geo \$operator { default 0; 192.0.2.0\/24 1; }/mr;
     isnt($more, $text, 'lines to be switched on');
     is(scalar(() = $more =~ /^\s*(?:include \S+real-ip|location \/assets|fitnudge_maintenance_bypass)/mg), 3, 'are all found');
     ($rc, $said) = nginx_t($more);
