@@ -47,8 +47,8 @@ static const ngx_str_t  ngx_http_fitnudge_cors_allow = ngx_string(
 
 /* What a page may read. */
 static const ngx_str_t  ngx_http_fitnudge_cors_expose = ngx_string(
-    "Age, Allow, Cache-Status, Deprecation, ETag, Idempotency-Replayed, Link, Location, RateLimit-Limit, "
-    "RateLimit-Remaining, RateLimit-Reset, Retry-After, Sunset, WWW-Authenticate, X-Request-Id");
+    "Age, Allow, Cache-Status, Deprecation, ETag, Idempotency-Replayed, Link, Location, "
+    "Preference-Applied, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, Retry-After, Sunset, WWW-Authenticate, X-Request-Id");
 
 
 /*

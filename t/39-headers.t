@@ -108,6 +108,16 @@ subtest 'methods of every route' => sub {
     error_ok(scalar raw($s, "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n"), [400, 404], 'OPTIONS *');
 };
 
+subtest 'Prefer' => sub {
+    for my $case (['respond-async', 202], ['Respond-Async; wait=10', 202], ['wait=5, respond-async;x="a,b"', 202], ["return=minimal,\trespond-async", 202],
+        ['respond-asyncx', 200], ['return=minimal', 200], ['respond', 200], ['', 200], ['"respond-async"', 200], [',;=,', 200]) {
+        my ($prefer, $status) = @$case;
+        my $res = call($s, PATCH => "/goals/$goal", %p, json => { title => 'Run' }, headers => { Prefer => $prefer });
+        status_ok($res, $status, "Prefer: $prefer");
+        is($res->headers->header('Preference-Applied'), $status == 202 ? 'respond-async' : undef, 'Preference-Applied');
+    }
+};
+
 # The queue keeps what nobody takes: the envelope is "w1 <id> <job> <prio> <enqueued> <deadline> <attempt> <user> <reply to> <traceparent>\n<body>"
 subtest 'traces' => sub {
     $s->stop_process('pool', 'TERM', 35);
@@ -142,12 +152,13 @@ subtest 'the log' => sub {
     call($s, GET => "/goals/$goal?secret=hunter2&q=%22", %p, headers => { 'X-Request-Id' => 'log-1', 'User-Agent' => 'agent "bond"' });
     call($s, POST => '/auth/login', json => { email => 'someone@example.com', password => 'hunter2hunter2' }, headers => { 'X-Request-Id' => 'log-2' });
     call($s, GET => '/api/v1/no"such\\' . 'x' x 300, headers => { 'X-Request-Id' => 'log-3' });
+    call($s, GET => '/api/v1/a%ffb%0ac', headers => { 'X-Request-Id' => 'log-4' });
     raw($s, "nonsense\r\n\r\n");
     my (%line, $text);
     ok(poll(5, sub {
         $text = slurp($s->dir . '/log/json.log');
         %line = map { my $l = decode_json($_); ($l->{request_id} => $l) } split /\n/, $text;
-        $line{'log-1'} && $line{'log-2'} && $line{'log-3'};
+        $line{'log-1'} && $line{'log-2'} && $line{'log-4'};
     }), 'every line is JSON');
     my $l = $line{'log-1'};
     is_deeply([@$l{qw(user_id method route path status protocol)}], [$u->{id}, 'GET', '/api/v1/goals/{id}', '', 400, 'HTTP/1.1'], 'who and what');
@@ -156,6 +167,7 @@ subtest 'the log' => sub {
     is($line{'log-2'}{user_id}, '', 'nobody yet');
     is($line{'log-3'}{route}, '', 'no route');
     is($line{'log-3'}{path}, substr('/api/v1/no"such\\' . 'x' x 300, 0, 100), 'its path, cut');
+    is($line{'log-4'}{path}, '/api/v1/a', 'up to what is no text');
     my ($bad) = $text =~ /(.{0,40}(?:hunter2|example\.com|bond|eyJ).*)/;
     is($bad, undef, 'nothing that users write');
 };
