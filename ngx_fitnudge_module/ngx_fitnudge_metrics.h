@@ -16,7 +16,10 @@
     X(TOKENS_VALID, "fitnudge_tokens_total", "result=\"valid\"", "Access tokens by what became of them.")     \
     X(TOKENS_EXPIRED, "fitnudge_tokens_total", "result=\"expired\"", "")                                      \
     X(TOKENS_REVOKED, "fitnudge_tokens_total", "result=\"revoked\"", "")                                      \
-    X(TOKENS_INVALID, "fitnudge_tokens_total", "result=\"invalid\"", "")
+    X(TOKENS_INVALID, "fitnudge_tokens_total", "result=\"invalid\"", "")                                      \
+    X(PREFLIGHTS_ALLOWED, "fitnudge_cors_preflights_total", "origin=\"allowed\"", "CORS preflights by origin.") \
+    X(PREFLIGHTS_REFUSED, "fitnudge_cors_preflights_total", "origin=\"refused\"", "")                         \
+    X(MAINTENANCE, "fitnudge_maintenance_refused_total", "", "Requests refused because of maintenance.")
 
 #define NGX_FITNUDGE_COUNTER_ID(id, name, labels, help)  NGX_FITNUDGE_M_##id,
 
