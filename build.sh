@@ -17,7 +17,7 @@ packages=(
     perl libmojolicious-perl libev-perl
     gcc libc6-dev make pkg-config
     clang libclang-rt-14-dev clang-tidy cppcheck shellcheck git
-    wrk curl jq ca-certificates util-linux iproute2
+    wrk curl jq openssl ca-certificates util-linux iproute2
 )
 
 say() { printf '==> %s\n' "$*"; }
