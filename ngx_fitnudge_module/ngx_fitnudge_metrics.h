@@ -29,7 +29,10 @@
     X(LIMIT_REFUSED_UPLOADS, "fitnudge_limit_refused_total", "class=\"uploads\"", "")                         \
     X(LIMIT_EVICTED, "fitnudge_limit_evicted_total", "", "Keys given up although they were not idle: fitnudge_limit_zone is too small.") \
     X(LIMIT_SYNCED, "fitnudge_limit_exchanged_total", "result=\"ok\"", "Keys whose limits were exchanged with Redis.") \
-    X(LIMIT_SYNC_FAILED, "fitnudge_limit_exchanged_total", "result=\"failed\"", "")
+    X(LIMIT_SYNC_FAILED, "fitnudge_limit_exchanged_total", "result=\"failed\"", "")                    \
+    X(PREFLIGHTS_ALLOWED, "fitnudge_cors_preflights_total", "origin=\"allowed\"", "CORS preflights by origin.") \
+    X(PREFLIGHTS_REFUSED, "fitnudge_cors_preflights_total", "origin=\"refused\"", "")                         \
+    X(MAINTENANCE, "fitnudge_maintenance_refused_total", "", "Requests refused because of maintenance.")
 
 #define NGX_FITNUDGE_COUNTER_ID(id, name, labels, help)  NGX_FITNUDGE_M_##id,
 
