@@ -16,7 +16,15 @@
     X(TOKENS_VALID, "fitnudge_tokens_total", "result=\"valid\"", "Access tokens by what became of them.")     \
     X(TOKENS_EXPIRED, "fitnudge_tokens_total", "result=\"expired\"", "")                                      \
     X(TOKENS_REVOKED, "fitnudge_tokens_total", "result=\"revoked\"", "")                                      \
-    X(TOKENS_INVALID, "fitnudge_tokens_total", "result=\"invalid\"", "")
+    X(TOKENS_INVALID, "fitnudge_tokens_total", "result=\"invalid\"", "")                                      \
+    X(PG_PRIMARY, "fitnudge_postgres_reads_total", "by=\"primary\"", "Reads by who was asked first.")         \
+    X(PG_REPLICA, "fitnudge_postgres_reads_total", "by=\"replica\"", "")                                      \
+    X(PG_SLOW, "fitnudge_postgres_reads_total", "by=\"slow\"", "")                                            \
+    X(PG_REFUSED, "fitnudge_postgres_refused_total", "", "Reads refused, as no connection had room.")         \
+    X(PG_TIMEOUTS, "fitnudge_postgres_timeouts_total", "", "Reads not answered in time.")                     \
+    X(PG_AGAIN, "fitnudge_postgres_retries_total", "", "Reads sent once more, elsewhere.")                    \
+    X(PG_LOST, "fitnudge_postgres_connections_lost_total", "", "Connections lost, or not had.")               \
+    X(PG_OPENED, "fitnudge_postgres_breaker_opened_total", "", "Times a server was found not to answer.")
 
 #define NGX_FITNUDGE_COUNTER_ID(id, name, labels, help)  NGX_FITNUDGE_M_##id,
 
