@@ -480,7 +480,7 @@ sub write_conf {
     my @shared = (
         "fitnudge_redis $self->{redis}{address};",
         $self->{redis}{password} ? "fitnudge_redis_password \"file:$self->{redis}{password}\";" : undef,
-        'fitnudge_postgres "' . $self->conninfo('fitnudge_edge') . '"' . ($self->{postgres_options} // '') . ';',
+        'fitnudge_postgres "' . $self->conninfo('fitnudge_edge', undef, $self->{edge_db}) . '"' . ($self->{postgres_options} // '') . ';',
         $self->{database_url} ? 'fitnudge_' . $password->('edge') : undef,
         $self->{replica} ? 'fitnudge_postgres_replica "' . $self->conninfo('fitnudge_edge', undef, $self->{replica}) . '";' : undef,
         'fitnudge_jwt_secret ' . $secret->(JWT_SECRET_KEY => 'jwt_secret') . ';',
