@@ -370,18 +370,22 @@ ngx_fitnudge_pg_conn_close(ngx_fitnudge_pg_conn_t *conn)
 void
 ngx_fitnudge_pg_conn_fail(ngx_fitnudge_pg_conn_t *conn, const char *reason)
 {
+    uint32_t                 hash;
     ngx_str_t                text;
     ngx_msec_t               delay;
     ngx_queue_t              lost, *q;
     ngx_fitnudge_op_t       *op;
     ngx_fitnudge_pg_state_e  was;
 
-    if (!conn->outage) {
-        conn->outage = 1;
+    /* the first line of libpq's text, which may be of several */
+    text.data = (u_char *) reason;
+    text.len = strcspn(reason, "\n");
+    hash = ngx_crc32_short(text.data, text.len);
 
-        /* the first line of libpq's text, which may be of several */
-        text.data = (u_char *) reason;
-        text.len = strcspn(reason, "\n");
+    /* once an outage, and once more when another reason keeps it away */
+    if (!conn->outage || hash != conn->said) {
+        conn->outage = 1;
+        conn->said = hash;
 
         ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0, "fitnudge: postgres %s: connection %ui failed: %V",
                       conn->server->name, conn->number, &text);

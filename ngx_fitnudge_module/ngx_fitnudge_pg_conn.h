@@ -78,6 +78,7 @@ struct ngx_fitnudge_pg_conn_s {
     ngx_msec_t                       used;          /* when the last query was sent */
     ngx_msec_t                       lost;          /* when it was lost last */
 
+    uint32_t                         said;          /* hash of the reason logged last */
     unsigned                         outage:1;      /* was logged */
     unsigned                         stopped:1;
 };

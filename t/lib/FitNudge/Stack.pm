@@ -260,6 +260,7 @@ sub pg_env {
         PGOPTIONS => '-c client_min_messages=warning',
         ($self->{db}{password} // '') ne '' ? (PGPASSWORD => $self->{db}{password}) : (),
         ($self->{db}{sslmode} // '') ne '' ? (PGSSLMODE => $self->{db}{sslmode}) : (),
+        ($self->{db}{sslrootcert} // '') ne '' ? (PGSSLROOTCERT => $self->{db}{sslrootcert}) : (),
     );
 }
 
@@ -528,7 +529,7 @@ sub conninfo {
     $db //= $self->{db} // {};
     return join ' ', ($db->{hostaddr} ? "host=$db->{host} hostaddr=$db->{hostaddr}" : 'host=' . ($db->{host} // $self->{sock})),
         $db->{port} ? "port=$db->{port}" : (), 'dbname=' . ($database // $self->{database}), "user=$user",
-        $db->{sslmode} ? "sslmode=$db->{sslmode}" : ();
+        map { $db->{$_} ? "$_=$db->{$_}" : () } qw(sslmode sslrootcert);
 }
 
 
@@ -545,7 +546,8 @@ sub _parse_database_url {
 
     my $db = {
         user => $decode->($user) || 'postgres', password => $decode->($password), port => $port || $query{port} || 5432,
-        host => $decode->($host) =~ s/^\[|\]$//gr || $query{host} || 'localhost', sslmode => $query{sslmode},
+        host => $decode->($host) =~ s/^\[|\]$//gr || $query{host} || 'localhost',
+        sslmode => $query{sslmode}, sslrootcert => $query{sslrootcert},
     };
     $db->{hostaddr} = _resolve($db->{host}) if $db->{host} !~ m{^/};
 
@@ -566,6 +568,7 @@ sub _parse_redis_url {
 
     $self->{redis} = { address => _resolve($host) . ':' . ($port || 6379) };
     if (defined $password && $password ne '') {
+        $password =~ s/%([0-9A-Fa-f]{2})/chr hex $1/ge;
         $self->{redis}{password} = "$self->{dir}/secrets/redis_password";
         spew($self->{redis}{password}, "$password\n", 0600);
         chown $self->_account, $self->{redis}{password};
