@@ -2,7 +2,7 @@
  * Herding the connections of a backend happens here.
  *
  *   up to `connections`   are always open, and come back by themselves, with a growing and jittered delay
- *   up to `max`           are opened when the others have GROW queries each, and closed when nobody used them for `idle`
+ *   up to `max`           are opened when the others have GROW queries each or no room, and closed when nobody used them for `idle`
  *
  * When a backend fails several times in a row (lost connections, answers that do not come in time), its breaker opens: all
  * connections are closed, who waits hears of it at once, and nobody is made to wait again.  After the cooldown one connection is
@@ -144,7 +144,7 @@ ngx_fitnudge_pg_backend_query(ngx_fitnudge_pg_backend_t *backend, ngx_fitnudge_o
         rc = ngx_fitnudge_pg_conn_query(best, op);
 
         if (rc == NGX_OK) {
-            if (best->nops > GROW) {
+            if (best->nops >= ngx_min(GROW, backend->server->queue)) {
                 ngx_fitnudge_pg_backend_grow(backend);
             }
 
