@@ -107,7 +107,13 @@ ngx_http_fitnudge_target_param(const fn_route_match_t *m, const char *name, size
     ngx_uint_t         i;
     const fn_field_t  *f;
 
-    for (f = m->route->params, i = 0; f != NULL && f[i].name != NULL; i++) {
+    f = m->route->params;
+
+    if (f == NULL) {
+        return NULL;
+    }
+
+    for (i = 0; f[i].name != NULL; i++) {
         if (ngx_strlen(f[i].name) == len && ngx_memcmp(f[i].name, name, len) == 0) {
             return values[i];
         }
