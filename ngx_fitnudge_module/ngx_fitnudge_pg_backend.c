@@ -205,21 +205,6 @@ ngx_fitnudge_pg_backend_well(const ngx_fitnudge_pg_backend_t *backend)
 }
 
 
-ngx_uint_t
-ngx_fitnudge_pg_backend_load(const ngx_fitnudge_pg_backend_t *backend)
-{
-    ngx_uint_t  i, n;
-
-    n = backend->nwaiting;
-
-    for (i = 0; i < backend->nconns; i++) {
-        n += backend->conns[i].nops;
-    }
-
-    return n;
-}
-
-
 void
 ngx_fitnudge_pg_backend_ready(ngx_fitnudge_pg_conn_t *conn)
 {

@@ -22,7 +22,8 @@ struct ngx_fitnudge_pg_backend_s {
     ngx_queue_t                      waiting;       /* ops without a connection, oldest first */
     ngx_uint_t                       nwaiting;
 
-    /* of a replica, kept by ngx_fitnudge_pg_lag.c */
+    /* of a replica; all but the first are kept by ngx_fitnudge_pg_lag.c */
+    ngx_int_t                        turn;          /* the highest one is next */
     ngx_msec_t                       fresh;         /* it holds what was committed before */
     time_t                           complain;      /* not before, s */
     unsigned                         known:1;       /* fresh is set */
@@ -45,8 +46,5 @@ ngx_uint_t ngx_fitnudge_pg_backend_up(const ngx_fitnudge_pg_backend_t *backend);
 
 /* 1 when a query would be sent at once: connected, and nothing is wrong. */
 ngx_uint_t ngx_fitnudge_pg_backend_well(const ngx_fitnudge_pg_backend_t *backend);
-
-/* Queries without an answer. */
-ngx_uint_t ngx_fitnudge_pg_backend_load(const ngx_fitnudge_pg_backend_t *backend);
 
 #endif

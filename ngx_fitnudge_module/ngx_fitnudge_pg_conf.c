@@ -170,6 +170,7 @@ ngx_fitnudge_pg_init_main_conf(ngx_conf_t *cf, void *conf)
     ngx_conf_init_msec_value(primary->connect_timeout, 5000);
     ngx_conf_init_msec_value(primary->timeout, 10000);
     ngx_conf_init_uint_value(primary->queue, 1024);
+    primary->max_lag = 0;
 
     /* opened when they are needed */
     server = &pmcf->slow;
@@ -184,6 +185,7 @@ ngx_fitnudge_pg_init_main_conf(ngx_conf_t *cf, void *conf)
     server->connect_timeout = primary->connect_timeout;
     server->max = server->connections;
     server->connections = 0;
+    server->max_lag = 0;
 
     server = pmcf->replicas.elts;
     n = pmcf->replicas.nelts;

@@ -30,7 +30,7 @@ typedef struct {
     ngx_msec_t                          connect_timeout;
     ngx_msec_t                          timeout;        /* of one read; the server gives up by itself then */
     ngx_uint_t                          queue;          /* queries a connection */
-    ngx_msec_t                          max_lag;        /* of a replica */
+    ngx_msec_t                          max_lag;        /* of a replica; 0: it is none */
     ngx_uint_t                          weight;         /* of a replica */
     const ngx_fitnudge_pg_statement_t  *statements;
     ngx_uint_t                          nstatements;

@@ -19,6 +19,7 @@ static ngx_int_t ngx_fitnudge_pg_init_process(ngx_cycle_t *cycle);
 static void ngx_fitnudge_pg_exit_process(ngx_cycle_t *cycle);
 static ngx_fitnudge_pg_query_t *ngx_fitnudge_pg_query_create(ngx_int_t statement, ngx_uint_t nparams,
     const char *const *values);
+static ngx_uint_t ngx_fitnudge_pg_usable(const ngx_fitnudge_pg_backend_t *replica);
 static ngx_fitnudge_pg_backend_t *ngx_fitnudge_pg_replica(void);
 
 
@@ -32,7 +33,6 @@ static struct {
     ngx_fitnudge_pg_backend_t           slow;
     ngx_fitnudge_pg_backend_t          *replicas;
     ngx_uint_t                          nreplicas;
-    ngx_uint_t                          turn;           /* of the replicas */
     ngx_msec_t                          sticky;
 } ngx_fitnudge_pg;
 
@@ -185,7 +185,15 @@ ngx_fitnudge_pg_up(void)
 ngx_msec_t
 ngx_fitnudge_pg_sticky(void)
 {
-    return ngx_fitnudge_pg_replica() != NULL ? ngx_fitnudge_pg.sticky : 0;
+    ngx_uint_t  i;
+
+    for (i = 0; i < ngx_fitnudge_pg.nreplicas; i++) {
+        if (ngx_fitnudge_pg_usable(&ngx_fitnudge_pg.replicas[i])) {
+            return ngx_fitnudge_pg.sticky;
+        }
+    }
+
+    return 0;
 }
 
 
@@ -309,30 +317,41 @@ ngx_fitnudge_pg_query_create(ngx_int_t statement, ngx_uint_t nparams, const char
 }
 
 
-/* The one that has the least to do for its weight; those that have the same take turns. */
+static ngx_uint_t
+ngx_fitnudge_pg_usable(const ngx_fitnudge_pg_backend_t *replica)
+{
+    return ngx_fitnudge_pg_lag_ok(replica) && ngx_fitnudge_pg_backend_well(replica);
+}
+
+
+/* By turns, as often as their weights say: the smooth round robin of nginx's upstreams. */
 static ngx_fitnudge_pg_backend_t *
 ngx_fitnudge_pg_replica(void)
 {
-    ngx_uint_t                  i, load, least;
+    ngx_int_t                   total;
+    ngx_uint_t                  i;
     ngx_fitnudge_pg_backend_t  *replica, *best;
 
     best = NULL;
-    least = 0;
-    ngx_fitnudge_pg.turn++;
+    total = 0;
 
     for (i = 0; i < ngx_fitnudge_pg.nreplicas; i++) {
-        replica = &ngx_fitnudge_pg.replicas[(i + ngx_fitnudge_pg.turn) % ngx_fitnudge_pg.nreplicas];
+        replica = &ngx_fitnudge_pg.replicas[i];
 
-        if (!ngx_fitnudge_pg_lag_ok(replica) || !ngx_fitnudge_pg_backend_well(replica)) {
+        if (!ngx_fitnudge_pg_usable(replica)) {
             continue;
         }
 
-        load = ngx_fitnudge_pg_backend_load(replica) + 1;
+        replica->turn += (ngx_int_t) replica->server->weight;
+        total += (ngx_int_t) replica->server->weight;
 
-        if (best == NULL || load * best->server->weight < least * replica->server->weight) {
+        if (best == NULL || replica->turn > best->turn) {
             best = replica;
-            least = load;
         }
+    }
+
+    if (best != NULL) {
+        best->turn -= total;
     }
 
     return best;

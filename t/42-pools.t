@@ -51,6 +51,11 @@ subtest 'as many as are needed' => sub {
     is(codes(@res)->{200}, @all - $refused, 'who waited is answered');
     ok(poll(10, sub { connections() == 1 }), 'and the connections are closed again when nobody needs them');
     is(codes(calls($s, map { read_one() } 1 .. 8))->{200}, 8, 'reads go on');
+
+    $s->sql('ALTER FUNCTION api.goals_list RENAME TO goals_gone');
+    error_ok(call($s, @{ read_one() }), 500, 'what fails in the database');
+    is(scalar(() = $s->log_text('postgresql.log') =~ /ERROR:  function api\.goals_list/g), 1, 'is not tried again');
+    $s->sql('ALTER FUNCTION api.goals_gone RENAME TO goals_list');
     $s->assert_clean;
     $s->stop;
 };
