@@ -62,7 +62,9 @@ sub works ($s) {
 sub encrypted { $outside->sql("SELECT string_agg(DISTINCT ssl::text, ',') FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE application_name = 'fitnudge-edge'") }
 
 subtest 'passwords over TCP' => sub {
-    my $s = stack('sslmode=disable');
+    # not a replica but the same server: it is connected to, and never asked
+    my $s = stack('sslmode=disable', database_replica_url => "postgres://postgres\@$address/fitnudge?sslmode=disable");
+    like(slurp("$s->{dir}/nginx.conf"), qr/fitnudge_postgres_replica "host=\Q$address\E hostaddr=\Q$address\E port=5432 dbname=fitnudge user=fitnudge_edge sslmode=disable";/, 'DATABASE_REPLICA_URL is understood');
     my $u = works($s);
     is(encrypted(), 'false', 'the edge talks plainly');
 
