@@ -2,7 +2,8 @@
  * Herding the connections of a backend happens here.
  *
  *   up to `connections`   are always open, and come back by themselves, with a growing and jittered delay
- *   up to `max`           are opened when the others have GROW queries each or no room, and closed when nobody used them for `idle`
+ *   up to `max`           are opened when the others have GROW queries each or no room, and closed when
+ *                         nobody used them for `idle`
  *
  * When a backend fails several times in a row (lost connections, answers that do not come in time), its breaker opens: all
  * connections are closed, who waits hears of it at once, and nobody is made to wait again.  After the cooldown one connection is
@@ -309,7 +310,14 @@ ngx_fitnudge_pg_backend_grow(ngx_fitnudge_pg_backend_t *backend)
     ngx_uint_t               i;
     ngx_fitnudge_pg_conn_t  *conn, *next;
 
-    if (backend->breaker.state != FN_BREAKER_CLOSED || ngx_exiting || ngx_terminate) {
+    if (ngx_exiting || ngx_terminate) {
+        return;
+    }
+
+    /* the probe's connection is made by its timer; but it may have been closed meanwhile, as nobody used it */
+    if (backend->breaker.state != FN_BREAKER_CLOSED
+        && (backend->breaker.state == FN_BREAKER_OPEN || ngx_fitnudge_pg_backend_best(backend) != NULL))
+    {
         return;
     }
 
@@ -468,7 +476,10 @@ ngx_fitnudge_pg_backend_probe_handler(ngx_event_t *ev)
 }
 
 
-/* A connection became ready or was lost, or a probe succeeded: who waits is sent, or goes on waiting, or hears that it is in vain. */
+/*
+ * A connection became ready or was lost, or a probe succeeded: who waits is sent, or goes on waiting, or
+ * hears that it is in vain.
+ */
 static void
 ngx_fitnudge_pg_backend_wake_handler(ngx_event_t *ev)
 {

@@ -1,6 +1,6 @@
 /*
- * A backend: one PostgreSQL server as a worker process sees it, or one purpose of it: its connections, how many of them, who waits
- * for one, and a breaker that stops asking when nothing answers.  Private to the pg module.
+ * A backend: one PostgreSQL server as a worker process sees it, or one purpose of it: its connections, how many of
+ * them, who waits for one, and a breaker that stops asking when nothing answers.  Private to the pg module.
  */
 #ifndef NGX_FITNUDGE_PG_BACKEND_H
 #define NGX_FITNUDGE_PG_BACKEND_H
@@ -27,6 +27,7 @@ struct ngx_fitnudge_pg_backend_s {
     ngx_msec_t                       fresh;         /* it holds what was committed before */
     time_t                           complain;      /* not before, s */
     unsigned                         known:1;       /* fresh is set */
+    unsigned                         said:1;        /* used is set, and was logged */
     unsigned                         used:1;        /* was fresh enough when last looked at */
     unsigned                         asked:1;       /* a question is on its way */
     unsigned                         foreign:1;     /* it is a replica of something else */

@@ -7,11 +7,11 @@
  * Neither is what replicas say of themselves: the time of the last transaction they replayed grows while nothing is written, and what
  * they have received says nothing of what they have not.
  *
- * Cached answers stay right.  A change is committed before it is heard of (reply, change channel).  For ngx_fitnudge_pg_sticky() ms after
- * it was heard, its readers go to the primary; after that every replica that is asked holds it, as it holds everything
- * that is older than max_lag when the read is sent.  An answer of a replica that left before the change was heard was asked for under
- * the generation before, and is stale when it is stored.  The margin is for clocks of the processes, which nginx moves
- * once a turn of the event loop.
+ * Cached answers stay right.  A change is committed before it is heard of (reply, change channel), at h.  Until
+ * h + max_lag + margin, which is what ngx_fitnudge_pg_sticky() gives, its readers go to the primary.  A replica that is asked at
+ * t > h + max_lag holds all that was committed before t - max_lag > h, so the change, too: how long ago the lag was measured
+ * is part of it already.  An answer of a replica that was asked before h was asked for under the generation before, and is
+ * stale when it is stored.  The margin is for the clocks of the processes, which nginx moves once a turn of the event loop.
  */
 #include "ngx_http_fitnudge.h"
 #include "ngx_fitnudge_pg_lag.h"
@@ -25,8 +25,8 @@
 
 /*
  * The position of the end of what is written; insert, not flush, as with synchronous_commit = off a commit may be seen
- * before it is flushed.  At the start of a page PostgreSQL counts the page's header (24 bytes, 40 in a segment's first), of which a replica that
- * has everything knows nothing yet.
+ * before it is flushed.  At the start of a page PostgreSQL counts the page's header (24 bytes, 40 in a segment's first),
+ * of which a replica that has everything knows nothing yet.
  */
 const char  ngx_fitnudge_pg_lag_position_sql[] =
     "SELECT (p - CASE WHEN p % segment = 40 THEN 40 WHEN p % page = 24 THEN 24 ELSE 0 END)::text, id"
@@ -83,7 +83,8 @@ ngx_fitnudge_pg_lag_start(ngx_fitnudge_pg_backend_t *primary, ngx_fitnudge_pg_ba
     ngx_fitnudge_pg_lag.replayed = replayed;
     ngx_fitnudge_pg_lag.interval = replicas[0].server->max_lag / TURNS;
 
-    for (i = 1; i < n; i++) {
+    for (i = 0; i < n; i++) {
+        replicas[i].complain = ngx_time() + COMPLAIN;
         ngx_fitnudge_pg_lag.interval = ngx_min(ngx_fitnudge_pg_lag.interval, replicas[i].server->max_lag / TURNS);
     }
 
@@ -241,7 +242,7 @@ ngx_fitnudge_pg_lag_read(ngx_int_t rc, PGresult *result, uint64_t *position, con
 }
 
 
-/* Says when a replica begins or ceases to be asked. */
+/* Says when a replica begins or ceases to be asked, or never was. */
 static void
 ngx_fitnudge_pg_lag_say(ngx_fitnudge_pg_backend_t *replica)
 {
@@ -249,10 +250,12 @@ ngx_fitnudge_pg_lag_say(ngx_fitnudge_pg_backend_t *replica)
 
     ok = ngx_fitnudge_pg_lag_ok(replica) && ngx_fitnudge_pg_backend_well(replica);
 
-    if (ok == replica->used || ngx_time() < replica->complain) {
+    /* at first it is given some time */
+    if ((replica->said && ok == replica->used) || (ngx_time() < replica->complain && (replica->said || !ok))) {
         return;
     }
 
+    replica->said = 1;
     replica->used = ok ? 1 : 0;
     replica->complain = ngx_time() + COMPLAIN;
 

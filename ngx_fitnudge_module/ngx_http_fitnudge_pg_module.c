@@ -1,7 +1,7 @@
 /*
- * Reads from PostgreSQL: the statements of the configuration and who answers them in a worker process: the primary, its connections for
- * slow statements, or a replica.  Queries are reads without effect: one whose connection was lost is sent once
- * more, and one that a replica could not answer is sent to the primary.
+ * Reads from PostgreSQL: the statements of the configuration and who answers them in a worker process: the
+ * primary, its connections for slow statements, or a replica.  Queries are reads without effect: one whose
+ * connection was lost is sent once more, and one that a replica could not answer is sent to the primary.
  */
 #include "ngx_http_fitnudge.h"
 #include "ngx_fitnudge_metrics.h"
@@ -203,7 +203,7 @@ ngx_fitnudge_pg_answered(ngx_fitnudge_op_t *op, ngx_int_t rc)
     const char               *state;
     ngx_fitnudge_pg_query_t  *query = op->backend;
 
-    /* FN400 is the function's own answer; all else may be the replica's fault: a conflict with its recovery, an older schema */
+    /* FN400 is the function's own answer; all else may be the replica's: a conflict with its recovery, an older schema */
     if (rc == NGX_DECLINED && query->backend->server->max_lag != 0 && !op->detached) {
         state = PQresultErrorField(query->result, PG_DIAG_SQLSTATE);
 

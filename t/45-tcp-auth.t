@@ -86,6 +86,8 @@ subtest 'passwords over TCP' => sub {
     { local $redis_password = 'another'; redis(qw(CONFIG SET requirepass), 'redis @ 1') }
     recovers($s, $u, 'the password of Redis is right again');
 
+    ok(poll(15, sub { $s->error_log =~ /replica 1: is not asked/ }), 'the log says of the replica that it is none');
+
     for my $secret ($edge, $redis_password, $password) {
         is(scalar(grep { index($_, $secret) >= 0 } $s->error_log, $s->pool_log), 0, 'no log has a password');
     }
