@@ -59,6 +59,15 @@ subtest 'a replica that follows' => sub {
     ok(poll(5, sub { $s->error_log =~ /replica 1: answers reads/ }), "the log says so");
 };
 
+# At the start of a page or segment of its log the primary counts a header that no replica knows of.
+subtest 'a new segment of the log' => sub {
+    $s->sql('SELECT pg_switch_wal()');
+    ok(used($u), 'the replica is asked');
+    my ($r) = asked_of(sub { for (1 .. 8) { sleep 0.2; calls($s, list($u)) } });
+    note('primary ' . $s->sql('SELECT pg_current_wal_insert_lsn()') . ', replica ' . $replica->sql('SELECT pg_last_wal_replay_lsn()'));
+    cmp_ok($r, '>=', 6, 'and stays so while nothing is written');
+};
+
 subtest 'who has written' => sub {
     my @wrong;
     for my $i (1 .. 15) {
