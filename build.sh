@@ -16,8 +16,8 @@ packages=(
     check libsubunit-dev
     perl libmojolicious-perl libev-perl
     gcc libc6-dev make pkg-config
-    clang libclang-rt-14-dev clang-tidy cppcheck shellcheck
-    wrk curl jq ca-certificates util-linux iproute2
+    clang libclang-rt-14-dev clang-tidy cppcheck shellcheck git
+    wrk curl jq openssl ca-certificates util-linux iproute2
 )
 
 say() { printf '==> %s\n' "$*"; }
@@ -217,8 +217,8 @@ cmd_run() {
         *) die "run knows --detach only" ;;
     esac
     dir=$(run_dir)
+    deps
     if ! "$root/t/lib/supervise" status "$dir"; then
-        deps
         with_lock build_plain
         say "starting"
     fi

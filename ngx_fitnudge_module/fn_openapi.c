@@ -9,6 +9,7 @@
 
 #define ID          "{\"type\":\"string\",\"format\":\"uuid\"}"
 #define TIME        "{\"type\":\"string\",\"format\":\"date-time\"}"
+#define TIME_NULL   "{\"type\":[\"string\",\"null\"],\"format\":\"date-time\"}"
 #define DATE        "{\"type\":\"string\",\"format\":\"date\"}"
 #define TEXT        "{\"type\":\"string\"}"
 #define TEXT_NULL   "{\"type\":[\"string\",\"null\"]}"
@@ -54,8 +55,9 @@ static const struct {
     { "MotivationList", FEED("motivations", "Motivation") },
     { "Job", OBJECT("\"job\":" OBJECT("\"id\":" ID ",\"status\":{\"enum\":[\"queued\",\"running\",\"done\",\"failed\"]},\"status_code\":" INT
       ",\"response\":{},\"created_at\":" TIME)) },
-    { "Health", OBJECT("\"status\":{\"enum\":[\"healthy\",\"degraded\",\"unhealthy\"]},\"timestamp\":" TIME ",\"services\":"
-      "{\"type\":\"object\",\"additionalProperties\":" TEXT "}") },
+    { "Health", OBJECT("\"status\":{\"enum\":[\"healthy\",\"degraded\",\"unhealthy\",\"maintenance\"]},\"timestamp\":" TIME ",\"services\":"
+      "{\"type\":\"object\",\"additionalProperties\":" TEXT "},\"maintenance\":"
+      OBJECT("\"message\":" TEXT ",\"since\":" TIME_NULL ",\"until\":" TIME_NULL)) },
     { "Live", OBJECT("\"status\":{\"const\":\"alive\"}") },
     { "OpenApi", "{\"type\":\"object\"}" },
 };
@@ -70,6 +72,7 @@ static const struct {
     { 401, "Unauthorized", "The token is missing, expired or revoked." },
     { 403, "Forbidden", "Not allowed, or the CSRF token is missing." },
     { 404, "NotFound", "There is no such resource, or it is somebody else's." },
+    { 406, "NotAcceptable", "Accept rules application/json out." },
     { 409, "Conflict", "The state does not allow it." },
     { 412, "PreconditionFailed", "Somebody else was first: If-Match names another version." },
     { 413, "PayloadTooLarge", "The body has more than 64 KB." },
@@ -276,6 +279,8 @@ fn_openapi_error_applies(const fn_route_t *r, unsigned status)
         return r->kind == FN_WRITE;
     case 404:
         return strchr(r->path, '{') != NULL;
+    case 406:
+        return r->kind == FN_READ || r->kind == FN_WRITE;
     case 409:
     case 413:
     case 415:
@@ -367,7 +372,8 @@ fn_openapi_components(fn_buf_t *b)
         "\"bearerAuth\":{\"type\":\"http\",\"scheme\":\"bearer\",\"bearerFormat\":\"JWT\"},"
         "\"cookieAuth\":{\"type\":\"apiKey\",\"in\":\"cookie\",\"name\":\"access_token\"}},\"parameters\":{"
         "\"IdempotencyKey\":{\"name\":\"Idempotency-Key\",\"in\":\"header\",\"schema\":{\"type\":\"string\",\"minLength\":1,\"maxLength\":255},"
-        "\"description\":\"Makes a retry return the first answer; remembered for at least 24 hours.\"},"
+        "\"description\":\"Makes a retry return the first answer, the body of an error with its first request_id included, and "
+        "Idempotency-Replayed: true; remembered for at least 24 hours.\"},"
         "\"Prefer\":{\"name\":\"Prefer\",\"in\":\"header\",\"schema\":{\"enum\":[\"respond-async\"]},"
         "\"description\":\"Answer 202 at once.\"},"
         "\"CsrfToken\":{\"name\":\"X-CSRF-Token\",\"in\":\"header\",\"schema\":{\"type\":\"string\"},"

@@ -24,7 +24,10 @@
     X(PG_TIMEOUTS, "fitnudge_postgres_timeouts_total", "", "Reads not answered in time.")                     \
     X(PG_AGAIN, "fitnudge_postgres_retries_total", "", "Reads sent once more, elsewhere.")                    \
     X(PG_LOST, "fitnudge_postgres_connections_lost_total", "", "Connections lost, or not had.")               \
-    X(PG_OPENED, "fitnudge_postgres_breaker_opened_total", "", "Times a server was found not to answer.")
+    X(PG_OPENED, "fitnudge_postgres_breaker_opened_total", "", "Times a server was found not to answer.")     \
+    X(PREFLIGHTS_ALLOWED, "fitnudge_cors_preflights_total", "origin=\"allowed\"", "CORS preflights by origin.") \
+    X(PREFLIGHTS_REFUSED, "fitnudge_cors_preflights_total", "origin=\"refused\"", "")                         \
+    X(MAINTENANCE, "fitnudge_maintenance_refused_total", "", "Requests refused because of maintenance.")
 
 #define NGX_FITNUDGE_COUNTER_ID(id, name, labels, help)  NGX_FITNUDGE_M_##id,
 

@@ -3,12 +3,13 @@
  *
  * Each process listens for itself: applying a change twice does no harm.  Whatever was published
  * while nobody listened is made up for after each subscription: all generations are bumped,
- * and the revoked sessions are loaded through the command connection.
+ * and the revoked sessions and the state of maintenance mode are loaded through the command connection.
  */
 #include "ngx_http_fitnudge.h"
 #include "ngx_fitnudge_redis.h"
 #include "ngx_fitnudge_redis_changes.h"
 #include "ngx_fitnudge_shm.h"
+#include "ngx_http_fitnudge_maintenance.h"
 #include "../worker/libfitnudge/fn_keys.h"
 
 
@@ -110,6 +111,7 @@ ngx_fitnudge_redis_changes_reply(ngx_fitnudge_redis_conn_t *conn, redisReply *re
         }
 
         ngx_fitnudge_shm_bump_all();
+        ngx_fitnudge_maintenance_changed();
         ngx_fitnudge_redis_changes_load();
     }
 
@@ -152,7 +154,14 @@ ngx_fitnudge_redis_changes_apply(const char *p, size_t n)
             end = last;
         }
 
-        ngx_fitnudge_shm_apply((const u_char *) p, (size_t) (end - p));
+        if ((size_t) (end - p) == sizeof(FN_MAINTENANCE_TAG) - 1
+            && ngx_memcmp(p, FN_MAINTENANCE_TAG, sizeof(FN_MAINTENANCE_TAG) - 1) == 0)
+        {
+            ngx_fitnudge_maintenance_changed();
+
+        } else {
+            ngx_fitnudge_shm_apply((const u_char *) p, (size_t) (end - p));
+        }
 
         p = end + 1;
     }
@@ -171,6 +180,8 @@ ngx_fitnudge_redis_changes_load(void)
     size_t              lens[8];
     const char         *argv[8];
     ngx_fitnudge_op_t  *op;
+
+    ngx_fitnudge_maintenance_load(ngx_fitnudge_redis_changes.timeout);
 
     if (!ngx_fitnudge_redis_changes.stale || ngx_fitnudge_redis_changes.loading
         || !ngx_fitnudge_redis_changes.subscribed)

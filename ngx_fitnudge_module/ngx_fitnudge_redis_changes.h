@@ -8,7 +8,7 @@
 void ngx_fitnudge_redis_changes_start(const ngx_fitnudge_redis_server_t *server, ngx_msec_t timeout);
 void ngx_fitnudge_redis_changes_stop(void);
 
-/* Loads the revoked sessions if that is due; for whenever the command connection is ready. */
+/* Loads the revoked sessions and the state of maintenance mode if that is due; for whenever the command connection is ready. */
 void ngx_fitnudge_redis_changes_load(void);
 
 #endif

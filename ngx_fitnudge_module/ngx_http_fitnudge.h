@@ -50,12 +50,17 @@ typedef struct {
     unsigned            answered:1;         /* we made the body: the error filter leaves it alone */
     unsigned            replace:1;          /* the error filter replaces the body */
     unsigned            replaced:1;         /* ... and has sent its own */
-    unsigned            identified:1;       /* request_id, traceparent and nauthorization are filled */
+    unsigned            identified:1;       /* what follows from request headers is filled: nauthorization to accept */
     unsigned            nauthorization:2;   /* Authorization headers seen; 2 = several */
+    unsigned            ntraceparent:2;     /* the same of traceparent */
+    unsigned            norigin:2;          /* the same of Origin */
+    unsigned            request_method:1;   /* Access-Control-Request-Method was seen */
     ngx_http_fitnudge_token_e  token;
     fn_jwt_claims_t     claims;             /* filled when authenticated */
     ngx_str_t           request_id;
-    ngx_str_t           traceparent;        /* valid one as sent by the client, or empty */
+    ngx_str_t           traceparent;        /* W3C Trace Context: the client's if valid, else made; never empty */
+    ngx_str_t           origin;             /* as sent by a browser */
+    ngx_str_t           accept;             /* first Accept header */
     ngx_str_t           match_uri;          /* what `match` was made from: a redirect makes it stale */
     ngx_uint_t          match_method;
     ngx_uint_t          err_status;
@@ -66,7 +71,7 @@ typedef struct {
 } ngx_http_fitnudge_ctx_t;
 
 extern ngx_module_t  ngx_http_fitnudge_base_module;
-/* also: _shm_, _redis_, _pg_, _error_, _route_, _jwt_, _query_, _forward_ (config lists them) */
+/* also: _shm_, _redis_, _pg_, _error_, _headers_, _route_, _jwt_, _maintenance_, _query_, _forward_ (config lists them) */
 
 ngx_http_fitnudge_main_conf_t *ngx_http_fitnudge_main_conf(ngx_http_request_t *r);  /* macro or function */
 ngx_http_fitnudge_ctx_t *ngx_http_fitnudge_ctx(ngx_http_request_t *r);              /* NULL: no memory */

@@ -40,6 +40,7 @@ static const ngx_http_fitnudge_error_t  ngx_http_fitnudge_errors[] = {
     { 403, "AUTHORIZATION_ERROR", "You may not do this." },
     { 404, "NOT_FOUND", "There is no such thing." },
     { 405, "METHOD_NOT_ALLOWED", "The method is not allowed here." },
+    { 406, "VALIDATION_ERROR", "Answers are application/json, which Accept rules out." },
     { 408, "VALIDATION_ERROR", "The request took too long to arrive." },
     { 409, "CONFLICT", "The request conflicts with the present state." },
     { 412, "PRECONDITION_FAILED", "Somebody else has changed this in between." },
@@ -369,6 +370,13 @@ ngx_http_fitnudge_error_replace(ngx_http_request_t *r, ngx_http_fitnudge_ctx_t *
         ctx->err_field = NULL;
         ctx->err_constraint = NULL;
         ctx->err_message = NULL;
+
+        /* nginx refuses these by itself, while it reads the headers */
+        if (status == NGX_HTTP_BAD_REQUEST && ctx->nauthorization > 1) {
+            ctx->err_field = "Authorization";
+            ctx->err_constraint = "duplicate_field";
+            ctx->err_message = "Only one Authorization header is allowed.";
+        }
     }
 
     if (ngx_http_fitnudge_error_render(r, ctx, status, ctx->err_field, ctx->err_constraint,

@@ -513,10 +513,10 @@ ngx_http_fitnudge_forward_meta(ngx_http_fitnudge_forward_t *fw, const char *fing
     ngx_str_t           *ip;
     ngx_http_request_t  *r = fw->request;
 
-    tls = 0;
-
 #if (NGX_HTTP_SSL)
     tls = r->connection->ssl != NULL;
+#else
+    tls = 0;
 #endif
 
     fn_buf_addf(b, "{\"request_id\":\"%.*s\",\"ip\":", (int) fw->ctx->request_id.len,

@@ -2,6 +2,7 @@
 #include "ngx_http_fitnudge.h"
 #include "ngx_fitnudge_pg.h"
 #include "ngx_fitnudge_redis.h"
+#include "ngx_http_fitnudge_maintenance.h"
 #include "../worker/libfitnudge/fn_time.h"
 
 
@@ -9,6 +10,7 @@
 
 
 static const char *ngx_http_fitnudge_health_openai(const fn_settings_t *s);
+static ngx_int_t ngx_http_fitnudge_health_maintenance(ngx_http_request_t *r, ngx_str_t *json);
 
 
 ngx_int_t
@@ -16,7 +18,7 @@ ngx_http_fitnudge_health_handler(ngx_http_request_t *r)
 {
     char                                  time[FN_RFC3339_LEN + 1];
     u_char                               *p;
-    ngx_str_t                             body;
+    ngx_str_t                             body, maintenance;
     ngx_uint_t                            pg, redis, status;
     const char                           *function, *state;
     const fn_route_match_t               *m;
@@ -37,24 +39,36 @@ ngx_http_fitnudge_health_handler(ngx_http_request_t *r)
 
     state = (pg && redis) ? "healthy" : (pg || redis) ? "degraded" : "unhealthy";
 
-    body.data = ngx_pnalloc(r->pool, 256);
+    if (ngx_http_fitnudge_health_maintenance(r, &maintenance) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (maintenance.len > 0 && ngx_strcmp(function, "ready") == 0) {
+        state = "maintenance";
+    }
+
+    body.data = ngx_pnalloc(r->pool, 256 + maintenance.len);
     if (body.data == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     fn_rfc3339(time, ngx_time());
 
-    p = ngx_snprintf(body.data, 256,
+    p = ngx_snprintf(body.data, 256 + maintenance.len,
                      "{\"status\":\"%s\",\"timestamp\":\"%s\",\"services\":"
-                     "{\"database\":\"%s\",\"redis\":\"%s\",\"openai\":\"%s\"}}",
+                     "{\"database\":\"%s\",\"redis\":\"%s\",\"openai\":\"%s\"}%V}",
                      state, time, pg ? "healthy" : "unhealthy", redis ? "healthy" : "unhealthy",
-                     ngx_http_fitnudge_health_openai(&fmcf->settings));
+                     ngx_http_fitnudge_health_openai(&fmcf->settings), &maintenance);
 
     body.len = p - body.data;
 
     status = NGX_HTTP_OK;
 
-    if (ngx_strcmp(function, "ready") == 0 && !(pg && redis)) {
+    /*
+     * In maintenance mode the process can serve what there is to serve, whatever is switched off meanwhile: a balancer
+     * that took it out would answer with an error of its own instead of the notice.
+     */
+    if (ngx_strcmp(function, "ready") == 0 && !(pg && redis) && maintenance.len == 0) {
         status = NGX_HTTP_SERVICE_UNAVAILABLE;
 
         if (ngx_http_fitnudge_header(r, "Retry-After", (u_char *) "1", 1) != NGX_OK) {
@@ -63,6 +77,43 @@ ngx_http_fitnudge_health_handler(ngx_http_request_t *r)
     }
 
     return ngx_http_fitnudge_send_json(r, status, &body, 0);
+}
+
+
+/* A member to append, or nothing. */
+
+static ngx_int_t
+ngx_http_fitnudge_health_maintenance(ngx_http_request_t *r, ngx_str_t *json)
+{
+    char               since[FN_RFC3339_LEN + 1], until[FN_RFC3339_LEN + 1];
+    size_t             size;
+    u_char            *p;
+    fn_maintenance_t   m;
+
+    ngx_str_null(json);
+
+    if (!ngx_http_fitnudge_maintenance(r, &m)) {
+        return NGX_OK;
+    }
+
+    fn_rfc3339(since, m.since_s);
+    fn_rfc3339(until, m.until_s);
+
+    size = sizeof(",\"maintenance\":{\"message\":\"\",\"since\":\"\",\"until\":\"\"}") + 2 * FN_RFC3339_LEN
+           + m.len + ngx_escape_json(NULL, (u_char *) m.message, m.len);
+
+    json->data = ngx_pnalloc(r->pool, size);
+    if (json->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    p = ngx_slprintf(json->data, json->data + size, ",\"maintenance\":{\"message\":\"");
+    p = (u_char *) ngx_escape_json(p, (u_char *) m.message, m.len);
+    p = ngx_slprintf(p, json->data + size, m.since_s ? "\",\"since\":\"%s\"" : "\",\"since\":null", since);
+    p = ngx_slprintf(p, json->data + size, m.until_s ? ",\"until\":\"%s\"}" : ",\"until\":null}", until);
+    json->len = (size_t) (p - json->data);
+
+    return NGX_OK;
 }
 
 

@@ -12,10 +12,13 @@
 
 #define REQUEST_ID_MAX   64
 #define REQUEST_ID_MADE  (sizeof("req_") - 1 + 24)
+#define TRACEPARENT_LEN  55
 
 
 static ngx_uint_t ngx_http_fitnudge_request_id_valid(const ngx_str_t *s);
 static ngx_int_t ngx_http_fitnudge_request_id_make(ngx_http_request_t *r, ngx_str_t *id);
+static ngx_int_t ngx_http_fitnudge_random(u_char *p, size_t n);
+static ngx_int_t ngx_http_fitnudge_traceparent_make(ngx_http_request_t *r, ngx_str_t *s);
 static ngx_uint_t ngx_http_fitnudge_traceparent_valid(const ngx_str_t *s);
 static ngx_uint_t ngx_http_fitnudge_etag_matches(ngx_http_request_t *r, const ngx_str_t *etag);
 
@@ -49,10 +52,31 @@ ngx_http_fitnudge_identify(ngx_http_request_t *r, ngx_http_fitnudge_ctx_t *ctx)
         switch (h[i].key.len) {
 
         case sizeof("traceparent") - 1:
-            if (ngx_memcmp(h[i].lowcase_key, "traceparent", h[i].key.len) == 0
-                && ngx_http_fitnudge_traceparent_valid(&h[i].value))
+            if (ctx->ntraceparent < 2
+                && ngx_memcmp(h[i].lowcase_key, "traceparent", h[i].key.len) == 0)
             {
                 ctx->traceparent = h[i].value;
+                ctx->ntraceparent++;
+            }
+
+            break;
+
+        case sizeof("origin") - 1:      /* and "accept" */
+            if (ctx->norigin < 2 && ngx_memcmp(h[i].lowcase_key, "origin", h[i].key.len) == 0) {
+                ctx->origin = h[i].value;
+                ctx->norigin++;
+
+            } else if (ctx->accept.len == 0
+                       && ngx_memcmp(h[i].lowcase_key, "accept", h[i].key.len) == 0)
+            {
+                ctx->accept = h[i].value;
+            }
+
+            break;
+
+        case sizeof("access-control-request-method") - 1:
+            if (ngx_memcmp(h[i].lowcase_key, "access-control-request-method", h[i].key.len) == 0) {
+                ctx->request_method = 1;
             }
 
             break;
@@ -80,6 +104,14 @@ ngx_http_fitnudge_identify(ngx_http_request_t *r, ngx_http_fitnudge_ctx_t *ctx)
 
     if (ctx->request_id.len == 0
         && ngx_http_fitnudge_request_id_make(r, &ctx->request_id) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    /* with several of them it is nobody's to choose: section 2.2 of Trace Context 2 has the trace begin here */
+
+    if ((ctx->ntraceparent != 1 || !ngx_http_fitnudge_traceparent_valid(&ctx->traceparent))
+        && ngx_http_fitnudge_traceparent_make(r, &ctx->traceparent) != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -114,20 +146,15 @@ ngx_http_fitnudge_request_id_valid(const ngx_str_t *s)
 }
 
 
-/* "req_" and 120 random bits; the randomness is fetched for 32 requests at once. */
+/* Random bytes, fetched for some 25 requests at once; `n` is less than the pool's size. */
 
 static ngx_int_t
-ngx_http_fitnudge_request_id_make(ngx_http_request_t *r, ngx_str_t *id)
+ngx_http_fitnudge_random(u_char *p, size_t n)
 {
-    u_char      *p, *random;
-    uint64_t     bits;
-    ngx_uint_t   i, k;
+    static u_char   pool[1024];
+    static size_t   used = sizeof(pool);
 
-    static u_char       pool[15 * 32];
-    static ngx_uint_t   used = sizeof(pool);
-    static const char   alphabet[] = "abcdefghijklmnopqrstuvwxyz234567";
-
-    if (used == sizeof(pool)) {
+    if (sizeof(pool) - used < n) {
         if (getrandom(pool, sizeof(pool), 0) != (ssize_t) sizeof(pool)) {
             return NGX_ERROR;
         }
@@ -135,8 +162,26 @@ ngx_http_fitnudge_request_id_make(ngx_http_request_t *r, ngx_str_t *id)
         used = 0;
     }
 
+    ngx_memcpy(p, pool + used, n);
+    used += n;
+
+    return NGX_OK;
+}
+
+
+/* "req_" and 120 random bits. */
+
+static ngx_int_t
+ngx_http_fitnudge_request_id_make(ngx_http_request_t *r, ngx_str_t *id)
+{
+    u_char      *p, bytes[15], *random;
+    uint64_t     bits;
+    ngx_uint_t   i, k;
+
+    static const char   alphabet[] = "abcdefghijklmnopqrstuvwxyz234567";
+
     p = ngx_pnalloc(r->pool, REQUEST_ID_MADE);
-    if (p == NULL) {
+    if (p == NULL || ngx_http_fitnudge_random(bytes, sizeof(bytes)) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -144,9 +189,7 @@ ngx_http_fitnudge_request_id_make(ngx_http_request_t *r, ngx_str_t *id)
     id->len = REQUEST_ID_MADE;
 
     p = ngx_cpymem(p, "req_", sizeof("req_") - 1);
-
-    random = pool + used;
-    used += 15;
+    random = bytes;
 
     /* 5 bytes are 8 characters of 5 bits */
 
@@ -167,6 +210,38 @@ ngx_http_fitnudge_request_id_make(ngx_http_request_t *r, ngx_str_t *id)
 }
 
 
+/*
+ * W3C Trace Context, section 3.2: a trace that begins with this request.  Flags 01: it is recorded, by the access log at
+ * least.
+ */
+
+static ngx_int_t
+ngx_http_fitnudge_traceparent_make(ngx_http_request_t *r, ngx_str_t *s)
+{
+    u_char  *p, bytes[24];
+
+    p = ngx_pnalloc(r->pool, TRACEPARENT_LEN);
+    if (p == NULL || ngx_http_fitnudge_random(bytes, sizeof(bytes)) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    /* ids of zeros only are invalid */
+    bytes[0] |= 0x80;
+    bytes[16] |= 0x80;
+
+    s->data = p;
+    s->len = TRACEPARENT_LEN;
+
+    p = ngx_cpymem(p, "00-", 3);
+    p = ngx_hex_dump(p, bytes, 16);
+    *p++ = '-';
+    p = ngx_hex_dump(p, bytes + 16, 8);
+    (void) ngx_cpymem(p, "-01", 3);
+
+    return NGX_OK;
+}
+
+
 /* W3C Trace Context, section 3.2: version 00, lower case, no id of zeros only. */
 
 static ngx_uint_t
@@ -175,14 +250,14 @@ ngx_http_fitnudge_traceparent_valid(const ngx_str_t *s)
     size_t   i;
     u_char   c, trace, parent;
 
-    if (s->len != 55 || s->data[0] != '0' || s->data[1] != '0') {
+    if (s->len != TRACEPARENT_LEN || s->data[0] != '0' || s->data[1] != '0') {
         return 0;
     }
 
     trace = 0;
     parent = 0;
 
-    for (i = 2; i < 55; i++) {
+    for (i = 2; i < TRACEPARENT_LEN; i++) {
         c = s->data[i];
 
         if (i == 2 || i == 35 || i == 52) {

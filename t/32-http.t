@@ -180,7 +180,8 @@ subtest 'connections' => sub {
 };
 
 # Sends all requests as streams of one connection before it reads anything (RFC 9113; header fields as plain literals of
-# RFC 7541, section 6.2.2, so that no table is needed). Statuses by order; those that nginx sends by their index.
+# RFC 7541, section 6.2.2, so that no table is needed). A request: method, path, and maybe more fields and the beginning
+# of a body. Statuses by order, and as a last value the bodies.
 sub streams (@request) {
     my %index = (0x88 => 200, 0x89 => 204, 0x8a => 206, 0x8b => 304, 0x8c => 400, 0x8d => 404, 0x8e => 500);
     my $sock = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $h2_port) or die $!;
@@ -189,12 +190,16 @@ sub streams (@request) {
     my $field = sub ($name, $value) { "\0" . $length->(length $name) . $name . $length->(length $value) . $value };
     my $bytes = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" . $frame->(4, 0, 0, '');
     for my $i (0 .. $#request) {
-        my ($method, $path) = @{ $request[$i] };
-        $bytes .= $frame->(1, 5, 2 * $i + 1, join '', $field->(':method', $method), $field->(':scheme', 'http'), $field->(':authority', 'x'),
-            $field->(':path', $path), $field->(authorization => "Bearer $u->{token}"));
+        my ($method, $path, $more, $body) = @{ $request[$i] };
+        my $block = join '', $field->(':method', $method), $field->(':scheme', 'http'), $field->(':authority', 'x'), $field->(':path', $path),
+            $field->(authorization => "Bearer $u->{token}"), map { $field->(@$_) } @{ $more // [] };
+        my @part = unpack '(a16000)*', $block;
+        # HEADERS and CONTINUATION; END_HEADERS with the last one, END_STREAM when no body follows
+        $bytes .= $frame->($_ ? 9 : 1, ($_ == $#part ? 4 : 0) | ($_ || defined $body ? 0 : 1), 2 * $i + 1, $part[$_]) for 0 .. $#part;
+        $bytes .= $frame->(0, 0, 2 * $i + 1, $body) if defined $body;
     }
     syswrite $sock, $bytes;
-    my ($in, %status, %ended) = ('');
+    my ($in, %status, %ended, %body) = ('');
     my $end = time + 20;
     while (keys %ended < @request && time < $end) {
         vec(my $rin = '', fileno $sock, 1) = 1;
@@ -206,13 +211,14 @@ sub streams (@request) {
             my ($type, $flags, $id) = unpack 'x3 C C N', $in;
             my $load = substr $in, 9, $n;
             substr($in, 0, 9 + $n) = '';
-            $status{$id} = $index{ ord $load } // sprintf 'byte %02x', ord $load if $type == 1;
-            $status{$id} = 'reset', $ended{$id} = 1 if $type == 3;
+            $status{$id} = $index{ ord $load } // ($load =~ /\A\x48\x03(\d{3})/ ? $1 : sprintf 'byte %02x', ord $load) if $type == 1;
+            $body{$id} .= $load if $type == 0;
+            $status{$id} //= 'reset', $ended{$id} = 1 if $type == 3;
             $ended{$id} = 1 if ($type == 0 || $type == 1) && $flags & 1;
             syswrite $sock, $frame->(4, 1, 0, '') if $type == 4 && !($flags & 1);
         }
     }
-    return map { $ended{ 2 * $_ + 1 } ? $status{ 2 * $_ + 1 } : 'no answer' } 0 .. $#request;
+    return (map { $ended{ 2 * $_ + 1 } ? $status{ 2 * $_ + 1 } : 'no answer' } 0 .. $#request), [map { $body{ 2 * $_ + 1 } // '' } 0 .. $#request];
 }
 
 subtest 'HTTP/2' => sub {
@@ -233,13 +239,23 @@ subtest 'HTTP/2' => sub {
     $out = $curl->('-w', "\n%{http_version} %{http_code}", "$base/users/me");
     like($out, qr/\n2 401\z/, 'an error');
     like($out, qr/"AUTHENTICATION_ERROR"/, "with the contract's body");
-    $out = $curl->('-w', "\n%{http_code}", '-H', 'X-Long: ' . 'a' x 40000, "$base/users/me");
-    unlike($out, qr/\n2\d\d\z/, 'a long header');
     my @status = streams((map { [GET => "/api/v1/goals/$goal"] } 1 .. 20), (map { [GET => '/api/v1/nosuch'] } 1 .. 5), (map { [GET => '/api/v1/users/me'] } 1 .. 20));
+    pop @status;
     is_deeply(\@status, [(200) x 20, (404) x 5, (200) x 20], 'forty-five streams at once');
-    $out = $curl->(@auth, '-w', "\n%{http_code}", '-H', 'Content-Type: application/json', '-d', 'x' x 100000, "$base/goals");
-    # nginx may end the stream before curl has read the refusal
-    unlike($out, qr/\n2\d\d\z/, 'a large body');
+    # curl may lose an answer that comes before it has sent all, as nginx ends the stream then
+    for my $case ([413, 'PAYLOAD_TOO_LARGE', 'a large body', [POST => '/api/v1/goals', [['content-type', 'application/json'], ['content-length', 100000]], '{' x 1000]],
+        [400, 'VALIDATION_ERROR', 'two Authorization headers', [GET => '/api/v1/users/me', [[authorization => "Bearer $u->{token}"]]]]) {
+        my ($status, $code, $name, $request) = @$case;
+        my ($got, $after, $body) = streams($request, [GET => '/api/v1/users/me']);
+        is($got, $status, $name);
+        is((eval { decode_json($body->[0]) } // {})->{error}{code}, $code, "has the contract's body") or diag($body->[0]);
+        is($after, 200, 'and does no harm to the next stream');
+    }
+    # with headers that it will not even read nginx ends the connection: there is no request to answer
+    for my $more ([['x-long', 'a' x 40000]], [map { ["x-$_", 'b' x 1000] } 1 .. 60]) {
+        is_deeply([(streams([GET => '/api/v1/users/me', $more]))[0]], ['no answer'], 'headers that are too large');
+        is_deeply([(streams([GET => '/api/v1/users/me', [['x-fine', 'a' x 4000]]]))[0]], [200], 'others are fine');
+    }
 };
 
 $s->assert_clean;

@@ -17,8 +17,8 @@ my $SECONDS = $ENV{FITNUDGE_CHAOS_SECONDS} // 18;
 my $WRITERS = 64;
 my $GIVE_UP = 60;       # s after the end until which a key may still be retried
 
-# Durable: what PostgreSQL has acknowledged must outlive it.  Enough executors that some are always alive: the master waits before it replaces those that die young
-my $s = FitNudge::Test::Stack->new(nginx_workers => 2, durable => 1, pool => 'sql_processes 28;')->start;
+# Durable: what PostgreSQL has acknowledged must outlive it.
+my $s = FitNudge::Test::Stack->new(nginx_workers => 2, durable => 1)->start;
 my @user = map { new_user($s) } 1 .. 8;
 make_pro($s, @user);
 for my $u (@user) {

@@ -27,7 +27,7 @@ sub output (@cmd) {
     return ($? >> 8, $text);
 }
 
-sub nginx_t ($text) { $file->spurt($text); output('/usr/sbin/nginx', '-t', '-e', "$dir/log/test.log", '-p', "$dir/", '-c', "$file") }
+sub nginx_t ($text) { local %ENV = (%ENV, %{$s->nginx_env}); $file->spurt($text); output('/usr/sbin/nginx', '-t', '-e', "$dir/log/test.log", '-p', "$dir/", '-c', "$file") }
 sub worker_t ($text) { $file->spurt($text); output("$dir/bin/fitnudge-worker", '-t', '-c', "$file") }
 
 my ($rc, $out) = nginx_t($good);

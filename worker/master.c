@@ -17,11 +17,13 @@
 #include "libfitnudge/fn_conf.h"
 #include "libfitnudge/fn_log.h"
 #include "libfitnudge/fn_time.h"
+#include "redis.h"
 #include "scoreboard.h"
 
 #define FN_TICK_MS      500
 #define FN_STUCK_MS     60000       /* at one piece of work: killed */
-#define FN_QUICK_MS     10000       /* who dies younger than this makes the next fork wait */
+#define FN_QUICK_MS     10000       /* who dies younger than this, and without having done a job, is replaced later and later */
+#define FN_RESPAWN_MS   50          /* the first time */
 #define FN_BACKOFF_MS   5000
 #define FN_HURRY_MS     5000        /* before the end of the time to shut down, the second SIGTERM */
 #define FN_KILL_MS      2000        /* and SIGKILL */
@@ -40,8 +42,8 @@ typedef struct {
     sigset_t          blocked, open;
     int               wake[2];              /* master writes, the manager reads: an entry died */
     unsigned          generation;
-    unsigned          quick[FN_ROLES];      /* early deaths in a row */
-    uint64_t          fork_ms[FN_ROLES];    /* not before */
+    unsigned          quick[FN_ROLES][FN_CHILDREN_MAX];     /* early deaths in a row, by number */
+    uint64_t          fork_ms[FN_ROLES][FN_CHILDREN_MAX];   /* not before */
 } fn_master_t;
 
 
@@ -208,7 +210,7 @@ fn_master_fork(fn_master_t *m, fn_role_e role, unsigned number)
     if (pid < 0) {
         fn_log(FN_LOG_ERROR, "fork failed, trying again", "role", fn_role_names[role], NULL);
         e->state = FN_ENTRY_FREE;
-        m->fork_ms[role] = fn_mono_ms() + 1000;
+        m->fork_ms[role][number] = fn_mono_ms() + 1000;
         return;
     }
 
@@ -247,12 +249,10 @@ fn_master_fill(fn_master_t *m)
     now = fn_mono_ms();
 
     for (role = FN_ROLE_MANAGER; role < FN_ROLES; role++) {
-        if (now < m->fork_ms[role]) {
-            continue;
-        }
-
-        for (i = 0; i < fn_master_wanted(m->settings, role); i++) {
-            if (fn_scoreboard_current(m->board, role, (int) i, m->generation) == NULL) {
+        for (i = 0; i < fn_master_wanted(m->settings, role) && i < FN_CHILDREN_MAX; i++) {
+            if (now >= m->fork_ms[role][i]
+                && fn_scoreboard_current(m->board, role, (int) i, m->generation) == NULL)
+            {
                 fn_master_fork(m, role, i);
             }
         }
@@ -265,7 +265,7 @@ static void
 fn_master_died(fn_master_t *m, fn_entry_t *e, int status)
 {
     char       pid[16], how[48];
-    unsigned   wait;
+    unsigned   wait, *quick;
     uint64_t   age;
     fn_role_e  role;
 
@@ -286,13 +286,16 @@ fn_master_died(fn_master_t *m, fn_entry_t *e, int status)
         fn_log(FN_LOG_ERROR, "a child died", "role", fn_role_names[role], "pid", pid, "how", how, NULL);
     }
 
-    if (!e->crashed || age >= FN_QUICK_MS) {
-        m->quick[role] = 0;
+    quick = &m->quick[role][e->number];
+
+    if (!e->crashed || age >= FN_QUICK_MS || e->jobs > 0) {
+        *quick = 0;
 
     } else {
-        wait = 50U << (m->quick[role] < 7 ? m->quick[role] : 7);
-        m->quick[role]++;
-        m->fork_ms[role] = fn_mono_ms() + (wait < FN_BACKOFF_MS ? wait : FN_BACKOFF_MS);
+        wait = (unsigned) FN_RESPAWN_MS << (*quick < 7 ? *quick : 7);
+        wait = wait < FN_BACKOFF_MS ? wait : FN_BACKOFF_MS;
+        (*quick)++;
+        m->fork_ms[role][e->number] = fn_mono_ms() + wait / 2 + fn_random(wait / 2);
     }
 
     e->busy_since_ms = 0;

@@ -22,7 +22,7 @@ CREATE TABLE public.ai_spending (
     shard  smallint  NOT NULL,
     cost   bigint    NOT NULL,
     PRIMARY KEY (day, shard)
-);
+) WITH (fillfactor = 20);       -- what an update leaves behind is cleared away every few of them, not when the page is full
 
 ALTER TABLE public.ai_usage ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY own ON public.ai_usage TO fitnudge_api

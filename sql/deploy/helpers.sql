@@ -17,9 +17,13 @@ CREATE FUNCTION pool.rfc3339(t timestamptz) RETURNS text
 LANGUAGE sql STABLE STRICT PARALLEL SAFE
 RETURN to_char(t AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"');
 
+-- In plpgsql, as is everything here that PostgreSQL cannot inline: a function in SQL is parsed and planned at every call.
 CREATE FUNCTION pool.ok(p_status int, p_body text, p_headers text DEFAULT NULL) RETURNS pool.reply
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN ROW(p_status, p_body, p_headers)::pool.reply;
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+BEGIN
+    RETURN ROW(p_status, p_body, p_headers)::pool.reply;
+END
+$$;
 
 -- An error of the HTTP contract. Field and constraint may be NULL.
 CREATE FUNCTION pool.error(p_req jsonb, p_status int, p_code text, p_message text,

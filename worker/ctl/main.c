@@ -24,6 +24,11 @@ static const struct {
     { "dead",  2, 3, fn_ctl_cmd_dead,  "dead ls <lane> [n]           the newest dead letters\n"
                                        "  dead replay <lane> <id|all>  back into the queue\n"
                                        "  dead drop <lane> <id|all>    gone for good" },
+    { "maintenance", 1, 5, fn_ctl_cmd_maintenance,
+                                       "maintenance on [--message TEXT] [--until TIME|+DURATION]\n"
+                                       "                               requests are refused with 503, on every edge\n"
+                                       "  maintenance off              and answered again\n"
+                                       "  maintenance status           whether they are" },
     { NULL, 0, 0, NULL, NULL }
 };
 

@@ -297,7 +297,7 @@ static int
 fn_conf_statements(fn_conf_t *c, fn_conf_input_t *in)
 {
     int          rc = -1;
-    char        *argv[FN_CONF_TOKENS], *names[FN_CONF_DEPTH];
+    char        *argv[FN_CONF_TOKENS], *names[FN_CONF_DEPTH] = { NULL };
     unsigned     argc = 0, line = 0, base = c->depth;
     fn_token_e   token;
 

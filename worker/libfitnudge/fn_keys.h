@@ -18,6 +18,7 @@
 #define FN_K_EPOCH        FN_K "epoch"
 #define FN_K_CHANGES      FN_K "changes"          /* channel: space-separated tags */
 #define FN_K_REVOKED      FN_K "revoked"          /* ZSET session id -> unix s until which it must be remembered */
+#define FN_K_MAINTENANCE  FN_K "maintenance"      /* STRING, fn_maintenance.h; ends with maintenance mode */
 #define FN_K_AI_MESSAGE   "ai:message:%s"         /* prompt hash, hex */
 
 #endif

@@ -85,6 +85,77 @@ fn_date_valid(const char *s, size_t len)
 }
 
 
+/* Days since 1970-01-01 of a date of the Gregorian calendar. */
+
+static int64_t
+fn_days(int y, int m, int d)
+{
+    int64_t  leap;
+
+    /* years begin in March, so that the leap day is the last */
+    y -= m <= 2;
+    m += m <= 2 ? 9 : -3;
+    leap = y / 4 - y / 100 + y / 400;
+
+    return (int64_t) y * 365 + leap + (153 * m + 2) / 5 + d - 1 - 719468;
+}
+
+
+int
+fn_rfc3339_parse(int64_t *unix_s, const char *s, size_t len)
+{
+    int          h, m, sec, oh, om;
+    size_t       i;
+    int64_t      t;
+
+    /* 2026-01-15T10:30:00 and at least the zone */
+    if (len < 20 || !fn_date_valid(s, 10) || (s[10] != 'T' && s[10] != 't') || s[13] != ':' || s[16] != ':') {
+        return -1;
+    }
+
+    h = fn_digits(s + 11, 2);
+    m = fn_digits(s + 14, 2);
+    sec = fn_digits(s + 17, 2);
+
+    if (h < 0 || h > 23 || m < 0 || m > 59 || sec < 0 || sec > 60) {
+        return -1;
+    }
+
+    i = 19;
+
+    if (s[i] == '.') {
+        for (i++; i < len && s[i] >= '0' && s[i] <= '9'; i++) { /* void */ }
+
+        if (i == 20) {
+            return -1;
+        }
+    }
+
+    t = fn_days(fn_digits(s, 4), fn_digits(s + 5, 2), fn_digits(s + 8, 2)) * 86400
+        + h * 3600 + m * 60 + (sec == 60 ? 59 : sec);
+
+    if (len - i == 1 && (s[i] == 'Z' || s[i] == 'z')) {
+        *unix_s = t;
+        return 0;
+    }
+
+    if (len - i != 6 || (s[i] != '+' && s[i] != '-') || s[i + 3] != ':') {
+        return -1;
+    }
+
+    oh = fn_digits(s + i + 1, 2);
+    om = fn_digits(s + i + 4, 2);
+
+    if (oh < 0 || oh > 23 || om < 0 || om > 59) {
+        return -1;
+    }
+
+    *unix_s = s[i] == '+' ? t - (oh * 3600 + om * 60) : t + (oh * 3600 + om * 60);
+
+    return 0;
+}
+
+
 /* A decimal number followed by one of the units; -1 on anything else or overflow. */
 
 static int64_t

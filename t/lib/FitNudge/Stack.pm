@@ -430,15 +430,21 @@ sub start_nginx {
     my $self = shift;
 
     $self->write_conf;
-    my $env = $self->_sanitizer_env;
-    if ($self->{asan}) {
-        chomp(my $asan = `gcc -print-file-name=libasan.so`);
-        $env->{LD_PRELOAD} = $asan;
-    }
-    $self->spawn('nginx', { log => 'error.log', death => 'TERM', env => $env },
+    $self->spawn('nginx', { log => 'error.log', death => 'TERM', env => $self->nginx_env },
                  _nginx(), '-e', "$self->{dir}/log/error.log", '-p', "$self->{dir}/", '-c', "$self->{dir}/nginx.conf");
 
     return $self;
+}
+
+# The stock nginx loads a module with sanitizers only if their library came first.
+sub nginx_env {
+    my $self = shift;
+
+    my $env = $self->_sanitizer_env;
+    if ($self->{asan}) {
+        chomp($env->{LD_PRELOAD} = `gcc -print-file-name=libasan.so`);
+    }
+    return $env;
 }
 
 sub _nginx { -x '/usr/sbin/nginx' ? '/usr/sbin/nginx' : 'nginx' }
