@@ -30,6 +30,14 @@
     X(LIMIT_EVICTED, "fitnudge_limit_evicted_total", "", "Keys given up although they were not idle: fitnudge_limit_zone is too small.") \
     X(LIMIT_SYNCED, "fitnudge_limit_exchanged_total", "result=\"ok\"", "Keys whose limits were exchanged with Redis.") \
     X(LIMIT_SYNC_FAILED, "fitnudge_limit_exchanged_total", "result=\"failed\"", "")                    \
+    X(PG_PRIMARY, "fitnudge_postgres_reads_total", "by=\"primary\"", "Reads by who was asked first.")         \
+    X(PG_REPLICA, "fitnudge_postgres_reads_total", "by=\"replica\"", "")                                      \
+    X(PG_SLOW, "fitnudge_postgres_reads_total", "by=\"slow\"", "")                                            \
+    X(PG_REFUSED, "fitnudge_postgres_refused_total", "", "Reads refused, as no connection had room.")         \
+    X(PG_TIMEOUTS, "fitnudge_postgres_timeouts_total", "", "Reads not answered in time.")                     \
+    X(PG_AGAIN, "fitnudge_postgres_retries_total", "", "Reads sent once more, elsewhere.")                    \
+    X(PG_LOST, "fitnudge_postgres_connections_lost_total", "", "Connections lost, or not had.")               \
+    X(PG_OPENED, "fitnudge_postgres_breaker_opened_total", "", "Times a server was found not to answer.")     \
     X(PREFLIGHTS_ALLOWED, "fitnudge_cors_preflights_total", "origin=\"allowed\"", "CORS preflights by origin.") \
     X(PREFLIGHTS_REFUSED, "fitnudge_cors_preflights_total", "origin=\"refused\"", "")                         \
     X(MAINTENANCE, "fitnudge_maintenance_refused_total", "", "Requests refused because of maintenance.")

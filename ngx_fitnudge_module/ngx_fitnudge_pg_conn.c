@@ -1,5 +1,5 @@
 /*
- * The life of a connection to PostgreSQL.  States: away (retry timer), connecting, ready.
+ * The life of a connection to PostgreSQL.  States: away (perhaps with a retry timer), connecting, ready.
  * ngx_fitnudge_pg_conn_fail() is the only way back to away.
  *
  * Every query ends with its own Sync, so that its error aborts nothing but itself.  A statement is
@@ -9,72 +9,71 @@
  * libpq owns the socket and may exchange it while it connects: nginx watches it level-triggered, forgets
  * it before each PQconnectPoll() and before libpq closes it.
  */
+#include <openssl/ssl.h>
+
 #include "ngx_http_fitnudge.h"
 #include "ngx_fitnudge_pg_conn.h"
+#include "ngx_fitnudge_metrics.h"
 
 
-#define CONNECT_TIMEOUT     5000        /* ms */
-#define BACKOFF_MIN         100         /* ms */
-#define BACKOFF_MAX         2000
 #define WATCH_SLACK         500         /* ms after which a server that should have given up is away */
 #define UNKNOWN_STATEMENT   "26000"     /* SQLSTATE invalid_sql_statement_name */
 
 
-static void ngx_fitnudge_pg_conn_connect(ngx_fitnudge_pg_conn_t *conn);
 static void ngx_fitnudge_pg_conn_poll(ngx_fitnudge_pg_conn_t *conn);
 static ngx_int_t ngx_fitnudge_pg_conn_adopt(ngx_fitnudge_pg_conn_t *conn);
 static void ngx_fitnudge_pg_conn_ready(ngx_fitnudge_pg_conn_t *conn);
 static void ngx_fitnudge_pg_conn_close(ngx_fitnudge_pg_conn_t *conn);
-static void ngx_fitnudge_pg_conn_fail(ngx_fitnudge_pg_conn_t *conn, const char *reason);
 static ngx_int_t ngx_fitnudge_pg_conn_watch(ngx_fitnudge_pg_conn_t *conn, ngx_uint_t in, ngx_uint_t out);
 static void ngx_fitnudge_pg_conn_forget(ngx_fitnudge_pg_conn_t *conn);
 static ngx_int_t ngx_fitnudge_pg_conn_flush(ngx_fitnudge_pg_conn_t *conn);
 static void ngx_fitnudge_pg_conn_handler(ngx_event_t *ev);
+static ngx_uint_t ngx_fitnudge_pg_conn_decrypted(ngx_fitnudge_pg_conn_t *conn);
 static void ngx_fitnudge_pg_conn_results(ngx_fitnudge_pg_conn_t *conn);
 static void ngx_fitnudge_pg_conn_result(ngx_fitnudge_pg_conn_t *conn, PGresult *result);
 static void ngx_fitnudge_pg_conn_synced(ngx_fitnudge_pg_conn_t *conn);
 static void ngx_fitnudge_pg_conn_retry_handler(ngx_event_t *ev);
 static void ngx_fitnudge_pg_conn_watch_handler(ngx_event_t *ev);
+static void ngx_fitnudge_pg_conn_idle_handler(ngx_event_t *ev);
 static void ngx_fitnudge_pg_conn_broken_handler(ngx_event_t *ev);
 static void ngx_fitnudge_pg_conn_notice(void *data, const PGresult *result);
 
 
 ngx_int_t
-ngx_fitnudge_pg_conn_start(ngx_fitnudge_pg_conn_t *conn, const ngx_fitnudge_pg_server_t *server, ngx_uint_t number)
+ngx_fitnudge_pg_conn_init(ngx_fitnudge_pg_conn_t *conn, ngx_fitnudge_pg_backend_t *backend,
+    const ngx_fitnudge_pg_server_t *server, ngx_uint_t number)
 {
     ngx_uint_t    i;
-    ngx_event_t  *ev[3];
+    ngx_event_t  *ev[4];
 
     ngx_memzero(conn, sizeof(ngx_fitnudge_pg_conn_t));
 
+    conn->backend = backend;
     conn->server = server;
     conn->number = number;
-    conn->backoff = BACKOFF_MIN;
+    conn->backoff = NGX_FITNUDGE_PG_BACKOFF_MIN;
 
     ngx_queue_init(&conn->fifo);
 
     conn->retry.handler = ngx_fitnudge_pg_conn_retry_handler;
     conn->watch.handler = ngx_fitnudge_pg_conn_watch_handler;
+    conn->idle.handler = ngx_fitnudge_pg_conn_idle_handler;
     conn->broken.handler = ngx_fitnudge_pg_conn_broken_handler;
 
     ev[0] = &conn->retry;
     ev[1] = &conn->watch;
-    ev[2] = &conn->broken;
+    ev[2] = &conn->idle;
+    ev[3] = &conn->broken;
 
-    for (i = 0; i < 3; i++) {
+    for (i = 0; i < 4; i++) {
         ev[i]->data = conn;
         ev[i]->log = ngx_cycle->log;
         ev[i]->cancelable = 1;
     }
 
     conn->prepared = ngx_calloc(server->nstatements + 1, ngx_cycle->log);
-    if (conn->prepared == NULL) {
-        return NGX_ERROR;
-    }
 
-    ngx_fitnudge_pg_conn_connect(conn);
-
-    return NGX_OK;
+    return conn->prepared == NULL ? NGX_ERROR : NGX_OK;
 }
 
 
@@ -145,20 +144,35 @@ ngx_fitnudge_pg_conn_query(ngx_fitnudge_pg_conn_t *conn, ngx_fitnudge_op_t *op)
 
     ngx_queue_insert_tail(&conn->fifo, &op->queue);
     conn->nops++;
-    op->queued = 1;
+    conn->used = ngx_current_msec;
+    query->conn = conn;
 
     return NGX_OK;
 
 broken:
 
     /* the caller may be in the middle of this connection's results */
-    ngx_post_event(&conn->broken, &ngx_posted_events);
+    ngx_fitnudge_pg_conn_break(conn, NULL);
 
     return NGX_DECLINED;
 }
 
 
-static void
+void
+ngx_fitnudge_pg_conn_break(ngx_fitnudge_pg_conn_t *conn, const char *reason)
+{
+    if (conn->state != NGX_FITNUDGE_PG_AWAY && !conn->broken.posted) {
+        conn->reason = reason;
+        ngx_post_event(&conn->broken, &ngx_posted_events);
+    }
+}
+
+
+/*
+ * What libpq does in here without asking the event loop: it reads the files of certificates that are configured, and with a password
+ * (SCRAM) computes some thousand hashes, a few ms of one core.  Both belong to connecting, not to requests.
+ */
+void
 ngx_fitnudge_pg_conn_connect(ngx_fitnudge_pg_conn_t *conn)
 {
     int          n;
@@ -205,7 +219,7 @@ ngx_fitnudge_pg_conn_connect(ngx_fitnudge_pg_conn_t *conn)
 
     PQsetNoticeReceiver(conn->pg, ngx_fitnudge_pg_conn_notice, conn);
 
-    ngx_add_timer(&conn->retry, CONNECT_TIMEOUT);
+    ngx_add_timer(&conn->retry, conn->server->connect_timeout);
 
     /* as if PQconnectPoll() had returned PGRES_POLLING_WRITING, says libpq's manual */
     if (ngx_fitnudge_pg_conn_adopt(conn) != NGX_OK || ngx_fitnudge_pg_conn_watch(conn, 0, 1) != NGX_OK) {
@@ -296,7 +310,7 @@ ngx_fitnudge_pg_conn_ready(ngx_fitnudge_pg_conn_t *conn)
     }
 
     conn->state = NGX_FITNUDGE_PG_READY;
-    conn->backoff = BACKOFF_MIN;
+    conn->backoff = NGX_FITNUDGE_PG_BACKOFF_MIN;
     ngx_memzero(conn->prepared, conn->server->nstatements);
 
     if (conn->retry.timer_set) {
@@ -305,10 +319,16 @@ ngx_fitnudge_pg_conn_ready(ngx_fitnudge_pg_conn_t *conn)
 
     if (conn->outage) {
         conn->outage = 0;
-        ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0, "fitnudge: postgres connection %ui is back", conn->number);
+        ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0, "fitnudge: postgres %s: connection %ui is back",
+                      conn->server->name, conn->number);
     }
 
-    ngx_fitnudge_pg_changed();
+    if (conn->number >= conn->server->connections) {
+        conn->used = ngx_current_msec;
+        ngx_add_timer(&conn->idle, conn->server->idle);
+    }
+
+    ngx_fitnudge_pg_backend_ready(conn);
 }
 
 
@@ -323,6 +343,10 @@ ngx_fitnudge_pg_conn_close(ngx_fitnudge_pg_conn_t *conn)
 
     if (conn->watch.timer_set) {
         ngx_del_timer(&conn->watch);
+    }
+
+    if (conn->idle.timer_set) {
+        ngx_del_timer(&conn->idle);
     }
 
     if (conn->broken.posted) {
@@ -343,31 +367,40 @@ ngx_fitnudge_pg_conn_close(ngx_fitnudge_pg_conn_t *conn)
 }
 
 
-static void
+void
 ngx_fitnudge_pg_conn_fail(ngx_fitnudge_pg_conn_t *conn, const char *reason)
 {
-    ngx_str_t           text;
-    ngx_msec_t          delay;
-    ngx_queue_t         lost, *q;
-    ngx_fitnudge_op_t  *op;
+    uint32_t                 hash;
+    ngx_str_t                text;
+    ngx_msec_t               delay;
+    ngx_queue_t              lost, *q;
+    ngx_fitnudge_op_t       *op;
+    ngx_fitnudge_pg_state_e  was;
 
-    if (!conn->outage) {
+    /* the first line of libpq's text, which may be of several */
+    text.data = (u_char *) reason;
+    text.len = strcspn(reason, "\n");
+    hash = ngx_crc32_short(text.data, text.len);
+
+    /* once an outage, and once more when another reason keeps it away */
+    if (!conn->outage || hash != conn->said) {
         conn->outage = 1;
+        conn->said = hash;
 
-        /* the first line of libpq's text, which may be of several */
-        text.data = (u_char *) reason;
-        text.len = strcspn(reason, "\n");
-
-        ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0, "fitnudge: postgres connection %ui failed: %V",
-                      conn->number, &text);
+        ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0, "fitnudge: postgres %s: connection %ui failed: %V",
+                      conn->server->name, conn->number, &text);
     }
 
+    was = conn->state;
     ngx_fitnudge_pg_conn_close(conn);
 
+    ngx_fitnudge_count(NGX_FITNUDGE_M_PG_LOST, 1);
+
+    conn->lost = ngx_current_msec;
+    delay = ngx_fitnudge_pg_backend_lost(conn, was);
+
     /* a process that is leaving finishes what it can without it */
-    if (!conn->stopped && !ngx_exiting && !ngx_terminate) {
-        delay = conn->backoff / 2 + (ngx_msec_t) ngx_random() % (conn->backoff / 2 + 1);
-        conn->backoff = ngx_min(conn->backoff * 2, BACKOFF_MAX);
+    if (delay != NGX_TIMER_INFINITE && !conn->stopped && !ngx_exiting && !ngx_terminate) {
         ngx_add_timer(&conn->retry, delay);
     }
 
@@ -387,8 +420,6 @@ ngx_fitnudge_pg_conn_fail(ngx_fitnudge_pg_conn_t *conn, const char *reason)
 
         ngx_fitnudge_pg_again(op);
     }
-
-    ngx_fitnudge_pg_changed();
 }
 
 
@@ -476,18 +507,33 @@ ngx_fitnudge_pg_conn_handler(ngx_event_t *ev)
     }
 
     /* input first: a server that waits for us to read does not read either */
-    if (!PQconsumeInput(conn->pg)) {
-        ngx_fitnudge_pg_conn_fail(conn, PQerrorMessage(conn->pg));
-        return;
-    }
+    do {
+        if (!PQconsumeInput(conn->pg)) {
+            ngx_fitnudge_pg_conn_fail(conn, PQerrorMessage(conn->pg));
+            return;
+        }
 
-    ngx_fitnudge_pg_conn_results(conn);
+        ngx_fitnudge_pg_conn_results(conn);
+
+        /* what TLS has decrypted already makes no socket readable */
+    } while (conn->state == NGX_FITNUDGE_PG_READY && !conn->broken.posted && ngx_fitnudge_pg_conn_decrypted(conn));
 
     if (conn->state == NGX_FITNUDGE_PG_READY && !conn->broken.posted
         && ngx_fitnudge_pg_conn_flush(conn) != NGX_OK)
     {
         ngx_fitnudge_pg_conn_fail(conn, PQerrorMessage(conn->pg));
     }
+}
+
+
+static ngx_uint_t
+ngx_fitnudge_pg_conn_decrypted(ngx_fitnudge_pg_conn_t *conn)
+{
+    SSL  *ssl;
+
+    ssl = PQsslStruct(conn->pg, "OpenSSL");
+
+    return ssl != NULL && SSL_pending(ssl) > 0;
 }
 
 
@@ -589,7 +635,6 @@ ngx_fitnudge_pg_conn_synced(ngx_fitnudge_pg_conn_t *conn)
     conn->nops--;
 
     op = ngx_queue_data(q, ngx_fitnudge_op_t, queue);
-    op->queued = 0;
     query = op->backend;
 
     if (ngx_queue_empty(&conn->fifo)) {
@@ -617,7 +662,7 @@ ngx_fitnudge_pg_conn_synced(ngx_fitnudge_pg_conn_t *conn)
         }
     }
 
-    ngx_fitnudge_pg_finish(op, rc);
+    ngx_fitnudge_pg_backend_answered(op, rc);
 }
 
 
@@ -649,7 +694,25 @@ ngx_fitnudge_pg_conn_broken_handler(ngx_event_t *ev)
 {
     ngx_fitnudge_pg_conn_t  *conn = ev->data;
 
-    ngx_fitnudge_pg_conn_fail(conn, PQerrorMessage(conn->pg));
+    ngx_fitnudge_pg_conn_fail(conn, conn->reason != NULL ? conn->reason : PQerrorMessage(conn->pg));
+}
+
+
+/* The timer is left alone by queries, so it may be early. */
+static void
+ngx_fitnudge_pg_conn_idle_handler(ngx_event_t *ev)
+{
+    ngx_msec_t               unused;
+    ngx_fitnudge_pg_conn_t  *conn = ev->data;
+
+    unused = ngx_current_msec - conn->used;
+
+    if (conn->nops > 0 || unused < conn->server->idle) {
+        ngx_add_timer(ev, conn->nops > 0 ? conn->server->idle : conn->server->idle - unused);
+        return;
+    }
+
+    ngx_fitnudge_pg_conn_close(conn);
 }
 
 

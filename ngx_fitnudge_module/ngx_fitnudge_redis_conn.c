@@ -96,10 +96,15 @@ ngx_fitnudge_redis_conn_stop(ngx_fitnudge_redis_conn_t *conn)
 void
 ngx_fitnudge_redis_conn_fail(ngx_fitnudge_redis_conn_t *conn, ngx_err_t err, const char *reason)
 {
+    uint32_t    hash;
     ngx_msec_t  delay;
 
-    if (!conn->outage) {
+    hash = ngx_crc32_short((u_char *) reason, ngx_strlen(reason));
+
+    /* once an outage, and once more when another reason keeps it away */
+    if (!conn->outage || hash != conn->said) {
         conn->outage = 1;
+        conn->said = hash;
         ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, err, "fitnudge: redis %s: connection to %V failed: %s",
                       conn->role->name, &conn->server->addr->name, reason);
     }

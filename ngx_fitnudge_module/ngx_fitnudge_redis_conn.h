@@ -62,6 +62,7 @@ struct ngx_fitnudge_redis_conn_s {
 
     unsigned                            established:1;
     unsigned                            ready:1;        /* introduced */
+    uint32_t                            said;           /* hash of the reason logged last */
     unsigned                            outage:1;       /* was logged */
     unsigned                            stopped:1;      /* for good */
 };

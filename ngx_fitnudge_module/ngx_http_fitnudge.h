@@ -16,12 +16,6 @@ typedef struct {
     fn_settings_t       settings;           /* shared settings and the fitnudge_worker block; defaults already set */
     ngx_flag_t          worker_block;       /* a fitnudge_worker block was seen */
 
-    ngx_str_t           postgres;           /* fitnudge_postgres "<conninfo>" [connections=2] [timeout=5s] [queue=1024] */
-    char               *postgres_password;  /* fitnudge_postgres_password env:NAME|file:PATH */
-    ngx_uint_t          pg_connections;     /* 1..16 */
-    ngx_msec_t          pg_timeout;         /* of one read */
-    ngx_uint_t          pg_queue;           /* ops a connection */
-
     ngx_addr_t          redis;              /* parsed from settings.redis */
     ngx_msec_t          redis_timeout;      /* fitnudge_redis_timeout 1s */
 

@@ -4,18 +4,11 @@
  * it was read.  The settings shared with the pool are checked by the same table
  * that the pool checks them with.
  */
-#include <libpq-fe.h>
-
 #include "ngx_http_fitnudge.h"
-#include "ngx_fitnudge_pg.h"
 #include "ngx_fitnudge_shm.h"
-#include "../worker/libfitnudge/fn_secret.h"
 
 
 #define ZONE_SIZE        (4 * 1024 * 1024)
-#define CONNECTIONS_MAX  16
-#define QUEUE_MAX        65536
-#define TIMEOUT_MAX      (10 * 60 * 1000)       /* ms */
 
 
 static void *ngx_http_fitnudge_create_main_conf(ngx_conf_t *cf);
@@ -29,12 +22,6 @@ static char *ngx_http_fitnudge_setting(ngx_conf_t *cf, ngx_command_t *cmd, void 
 static char *ngx_http_fitnudge_worker(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 static char *ngx_http_fitnudge_worker_setting(ngx_conf_t *cf, ngx_command_t *dummy, void *conf);
 static char *ngx_http_fitnudge_apply(ngx_conf_t *cf, fn_settings_t *settings, const fn_setting_t *setting);
-static char *ngx_http_fitnudge_postgres(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
-static char *ngx_http_fitnudge_postgres_parameter(ngx_conf_t *cf, ngx_http_fitnudge_main_conf_t *fmcf,
-    ngx_str_t *value);
-static char *ngx_http_fitnudge_conninfo(ngx_conf_t *cf, ngx_str_t *conninfo);
-static ngx_uint_t ngx_http_fitnudge_needs_dns(ngx_conf_t *cf, const char *hosts);
-static char *ngx_http_fitnudge_postgres_password(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 static char *ngx_http_fitnudge_redis_timeout(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 static char *ngx_http_fitnudge_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 static char *ngx_http_fitnudge_missing(ngx_conf_t *cf, const char *name);
@@ -55,20 +42,6 @@ static ngx_command_t  ngx_http_fitnudge_base_commands[] = {
       ngx_http_fitnudge_enable,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_fitnudge_loc_conf_t, enable),
-      NULL },
-
-    { ngx_string("fitnudge_postgres"),
-      NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,
-      ngx_http_fitnudge_postgres,
-      NGX_HTTP_MAIN_CONF_OFFSET,
-      0,
-      NULL },
-
-    { ngx_string("fitnudge_postgres_password"),
-      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
-      ngx_http_fitnudge_postgres_password,
-      NGX_HTTP_MAIN_CONF_OFFSET,
-      0,
       NULL },
 
     { ngx_string("fitnudge_redis_timeout"),
@@ -207,9 +180,6 @@ ngx_http_fitnudge_create_main_conf(ngx_conf_t *cf)
         return NULL;
     }
 
-    fmcf->pg_connections = NGX_CONF_UNSET_UINT;
-    fmcf->pg_timeout = NGX_CONF_UNSET_MSEC;
-    fmcf->pg_queue = NGX_CONF_UNSET_UINT;
     fmcf->redis_timeout = NGX_CONF_UNSET_MSEC;
     fmcf->zone_size = NGX_CONF_UNSET_SIZE;
 
@@ -222,9 +192,6 @@ ngx_http_fitnudge_init_main_conf(ngx_conf_t *cf, void *conf)
 {
     ngx_http_fitnudge_main_conf_t *fmcf = conf;
 
-    ngx_conf_init_uint_value(fmcf->pg_connections, 2);
-    ngx_conf_init_msec_value(fmcf->pg_timeout, 5000);
-    ngx_conf_init_uint_value(fmcf->pg_queue, 1024);
     ngx_conf_init_msec_value(fmcf->redis_timeout, 1000);
     ngx_conf_init_size_value(fmcf->zone_size, ZONE_SIZE);
 
@@ -240,10 +207,6 @@ ngx_http_fitnudge_init_main_conf(ngx_conf_t *cf, void *conf)
 
     if (fmcf->settings.redis == NULL) {
         return ngx_http_fitnudge_missing(cf, "fitnudge_redis");
-    }
-
-    if (fmcf->postgres.data == NULL) {
-        return ngx_http_fitnudge_missing(cf, "fitnudge_postgres");
     }
 
     if (fmcf->settings.jwt_secret == NULL) {
@@ -265,12 +228,6 @@ ngx_http_fitnudge_free_main_conf(void *data)
     ngx_http_fitnudge_main_conf_t *fmcf = data;
 
     fn_settings_free(&fmcf->settings);
-
-    if (fmcf->postgres_password != NULL) {
-        ngx_explicit_memzero(fmcf->postgres_password, ngx_strlen(fmcf->postgres_password));
-        free(fmcf->postgres_password);
-        fmcf->postgres_password = NULL;
-    }
 }
 
 
@@ -441,206 +398,6 @@ ngx_http_fitnudge_apply(ngx_conf_t *cf, fn_settings_t *settings, const fn_settin
     }
 
     return NGX_CONF_ERROR;
-}
-
-
-static char *
-ngx_http_fitnudge_postgres(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    ngx_str_t                      *value;
-    ngx_uint_t                      i;
-    ngx_http_fitnudge_main_conf_t  *fmcf = conf;
-
-    if (fmcf->postgres.data != NULL) {
-        return "is duplicate";
-    }
-
-    value = cf->args->elts;
-
-    if (ngx_http_fitnudge_conninfo(cf, &value[1]) != NGX_CONF_OK) {
-        return NGX_CONF_ERROR;
-    }
-
-    fmcf->postgres = value[1];
-
-    for (i = 2; i < cf->args->nelts; i++) {
-        if (ngx_http_fitnudge_postgres_parameter(cf, fmcf, &value[i]) != NGX_CONF_OK) {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid parameter \"%V\"", &value[i]);
-            return NGX_CONF_ERROR;
-        }
-    }
-
-    return NGX_CONF_OK;
-}
-
-
-static char *
-ngx_http_fitnudge_postgres_parameter(ngx_conf_t *cf, ngx_http_fitnudge_main_conf_t *fmcf, ngx_str_t *value)
-{
-    ngx_int_t  n;
-    ngx_str_t  s;
-
-    if (ngx_strncmp(value->data, "connections=", 12) == 0) {
-        n = ngx_atoi(value->data + 12, value->len - 12);
-
-        if (n < 1 || n > CONNECTIONS_MAX || fmcf->pg_connections != NGX_CONF_UNSET_UINT) {
-            return NGX_CONF_ERROR;
-        }
-
-        fmcf->pg_connections = (ngx_uint_t) n;
-        return NGX_CONF_OK;
-    }
-
-    if (ngx_strncmp(value->data, "queue=", 6) == 0) {
-        n = ngx_atoi(value->data + 6, value->len - 6);
-
-        if (n < 1 || n > QUEUE_MAX || fmcf->pg_queue != NGX_CONF_UNSET_UINT) {
-            return NGX_CONF_ERROR;
-        }
-
-        fmcf->pg_queue = (ngx_uint_t) n;
-        return NGX_CONF_OK;
-    }
-
-    if (ngx_strncmp(value->data, "timeout=", 8) == 0) {
-        s.data = value->data + 8;
-        s.len = value->len - 8;
-        n = ngx_parse_time(&s, 0);
-
-        if (n < 1 || n > TIMEOUT_MAX || fmcf->pg_timeout != NGX_CONF_UNSET_MSEC) {
-            return NGX_CONF_ERROR;
-        }
-
-        fmcf->pg_timeout = (ngx_msec_t) n;
-        return NGX_CONF_OK;
-    }
-
-    return NGX_CONF_ERROR;
-}
-
-
-/*
- * What libpq would do at connection time and an event loop cannot afford is refused now:
- * resolving names, reading service files; and a password has its own directive.
- */
-static char *
-ngx_http_fitnudge_conninfo(ngx_conf_t *cf, ngx_str_t *conninfo)
-{
-    char              *err, *rv;
-    const char        *host, *hostaddr;
-    PQconninfoOption  *options, *o;
-
-    err = NULL;
-    options = PQconninfoParse((char *) conninfo->data, &err);
-
-    if (options == NULL) {
-        /* libpq's text may quote a password: only its first words are ours */
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid connection string in \"fitnudge_postgres\"");
-        PQfreemem(err);
-        return NGX_CONF_ERROR;
-    }
-
-    rv = NGX_CONF_ERROR;
-    host = NULL;
-    hostaddr = NULL;
-
-    for (o = options; o->keyword != NULL; o++) {
-        if (o->val == NULL) {
-            continue;
-        }
-
-        if (ngx_strcmp(o->keyword, "password") == 0) {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"password\" is not allowed in \"fitnudge_postgres\", "
-                               "use \"fitnudge_postgres_password\"");
-            goto done;
-        }
-
-        if (ngx_strcmp(o->keyword, "service") == 0) {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"service\" is not allowed in \"fitnudge_postgres\"");
-            goto done;
-        }
-
-        if (ngx_strcmp(o->keyword, "options") == 0) {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"options\" is not allowed in \"fitnudge_postgres\", "
-                               "use \"ALTER ROLE\" in the database");
-            goto done;
-        }
-
-        if (ngx_strcmp(o->keyword, "host") == 0) {
-            host = o->val;
-
-        } else if (ngx_strcmp(o->keyword, "hostaddr") == 0) {
-            hostaddr = o->val;
-        }
-    }
-
-    if (host != NULL && hostaddr == NULL && ngx_http_fitnudge_needs_dns(cf, host)) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "host \"%s\" in \"fitnudge_postgres\" is neither a socket directory "
-                           "nor an IP address, use \"hostaddr\"", host);
-        goto done;
-    }
-
-    rv = NGX_CONF_OK;
-
-done:
-
-    PQconninfoFree(options);
-
-    return rv;
-}
-
-
-static ngx_uint_t
-ngx_http_fitnudge_needs_dns(ngx_conf_t *cf, const char *hosts)
-{
-    u_char      *p, *last, *comma;
-    ngx_addr_t   addr;
-
-    p = (u_char *) hosts;
-    last = p + ngx_strlen(hosts);
-
-    for ( ;; ) {
-        comma = ngx_strlchr(p, last, ',');
-        if (comma == NULL) {
-            comma = last;
-        }
-
-        if (comma != p && *p != '/' && *p != '@'
-            && ngx_parse_addr(cf->temp_pool, &addr, p, (size_t) (comma - p)) != NGX_OK)
-        {
-            return 1;
-        }
-
-        if (comma == last) {
-            return 0;
-        }
-
-        p = comma + 1;
-    }
-}
-
-
-static char *
-ngx_http_fitnudge_postgres_password(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    char                            err[256];
-    size_t                          len;
-    ngx_str_t                      *value;
-    ngx_http_fitnudge_main_conf_t  *fmcf = conf;
-
-    if (fmcf->postgres_password != NULL) {
-        return "is duplicate";
-    }
-
-    value = cf->args->elts;
-
-    fmcf->postgres_password = fn_secret_load((char *) value[1].data, &len, err, sizeof(err));
-    if (fmcf->postgres_password == NULL) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"%V\": %s", &cmd->name, err);
-        return NGX_CONF_ERROR;
-    }
-
-    return NGX_CONF_OK;
 }
 
 

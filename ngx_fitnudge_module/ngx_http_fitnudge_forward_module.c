@@ -482,12 +482,10 @@ ngx_http_fitnudge_job_handler(ngx_http_request_t *r)
     ngx_fitnudge_op_t                     *op;
     const fn_route_match_t                *m;
     ngx_http_fitnudge_ctx_t               *ctx;
-    const ngx_http_fitnudge_main_conf_t   *fmcf;
     ngx_http_fitnudge_forward_main_conf_t *jmcf;
 
     ctx = ngx_http_fitnudge_ctx(r);
     m = ngx_http_fitnudge_route_of(r);
-    fmcf = ngx_http_fitnudge_main_conf(r);
     jmcf = ngx_http_get_module_main_conf(r, ngx_http_fitnudge_forward_module);
 
     if (ctx == NULL || m == NULL) {
@@ -500,14 +498,15 @@ ngx_http_fitnudge_job_handler(ngx_http_request_t *r)
 
     values[0] = ctx->claims.sub;
 
-    op = ngx_fitnudge_op_create(r, fmcf->pg_timeout, ngx_http_fitnudge_job_found, (void *) values[1]);
+    op = ngx_fitnudge_op_create(r, ngx_fitnudge_pg_timeout(NGX_FITNUDGE_PG_PRIMARY), ngx_http_fitnudge_job_found,
+                                (void *) values[1]);
     if (op == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     ngx_http_fitnudge_park(r, 1);
 
-    if (ngx_fitnudge_pg_query(op, jmcf->job_get, 2, values) != NGX_OK) {
+    if (ngx_fitnudge_pg_query(op, NGX_FITNUDGE_PG_PRIMARY, jmcf->job_get, 2, values) != NGX_OK) {
         ngx_http_finalize_request(r, ngx_http_fitnudge_unavailable(r));
     }
 

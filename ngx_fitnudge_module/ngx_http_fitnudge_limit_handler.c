@@ -68,6 +68,11 @@ ngx_http_fitnudge_limit_handler(ngx_http_request_t *r)
         return NGX_DECLINED;
     }
 
+    /* a browser asks before each request of a web page, which cannot make it ask less often */
+    if (r->method == NGX_HTTP_OPTIONS && ctx->origin.len != 0 && ctx->request_method) {
+        return NGX_DECLINED;
+    }
+
     nclasses = ngx_http_fitnudge_limit_classes(m, ctx, classes);
 
     if (nclasses == 0) {

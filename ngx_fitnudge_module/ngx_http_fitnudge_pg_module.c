@@ -1,23 +1,26 @@
 /*
- * Reads from PostgreSQL: the statements of the configuration and the connections of a worker process.
- * A query goes to the connection with the shortest queue.  Queries are reads without effect: one whose
- * connection was lost is sent once more, elsewhere.
+ * Reads from PostgreSQL: the statements of the configuration and who answers them in a worker process: the
+ * primary, its connections for slow statements, or a replica.  Queries are reads without effect: one whose
+ * connection was lost is sent once more, and one that a replica could not answer is sent to the primary.
  */
 #include "ngx_http_fitnudge.h"
-#include "ngx_fitnudge_pg.h"
-#include "ngx_fitnudge_pg_conn.h"
+#include "ngx_fitnudge_metrics.h"
+#include "ngx_fitnudge_pg_backend.h"
+#include "ngx_fitnudge_pg_conf.h"
+#include "ngx_fitnudge_pg_lag.h"
 
 
-typedef struct {
-    ngx_array_t          statements;        /* of ngx_fitnudge_pg_statement_t */
-} ngx_fitnudge_pg_main_conf_t;
+#define STICKY_MARGIN  500      /* ms: how far apart the clocks of two worker processes may be */
 
 
-static void *ngx_fitnudge_pg_create_main_conf(ngx_conf_t *cf);
+static ngx_int_t ngx_fitnudge_pg_postconfiguration(ngx_conf_t *cf);
+static void ngx_fitnudge_pg_statements(ngx_fitnudge_pg_server_t *server, const ngx_fitnudge_pg_main_conf_t *pmcf);
 static ngx_int_t ngx_fitnudge_pg_init_process(ngx_cycle_t *cycle);
 static void ngx_fitnudge_pg_exit_process(ngx_cycle_t *cycle);
-static ngx_uint_t ngx_fitnudge_pg_starting(void);
-static ngx_int_t ngx_fitnudge_pg_send(ngx_fitnudge_op_t *op);
+static ngx_fitnudge_pg_query_t *ngx_fitnudge_pg_query_create(ngx_int_t statement, ngx_uint_t nparams,
+    const char *const *values);
+static ngx_uint_t ngx_fitnudge_pg_usable(const ngx_fitnudge_pg_backend_t *replica);
+static ngx_fitnudge_pg_backend_t *ngx_fitnudge_pg_replica(void);
 
 
 extern ngx_module_t  ngx_http_fitnudge_pg_module;
@@ -25,19 +28,20 @@ extern ngx_module_t  ngx_http_fitnudge_pg_module;
 
 /* of this process, made when it starts */
 static struct {
-    ngx_fitnudge_pg_server_t   server;
-    ngx_fitnudge_pg_conn_t    *conns;
-    ngx_uint_t                 nconns;
-    ngx_queue_t                early;           /* ops that came before the first connection stood */
-    ngx_uint_t                 nearly;
+    const ngx_fitnudge_pg_main_conf_t  *conf;
+    ngx_fitnudge_pg_backend_t           primary;
+    ngx_fitnudge_pg_backend_t           slow;
+    ngx_fitnudge_pg_backend_t          *replicas;
+    ngx_uint_t                          nreplicas;
+    ngx_msec_t                          sticky;
 } ngx_fitnudge_pg;
 
 
 static ngx_http_module_t  ngx_http_fitnudge_pg_module_ctx = {
     NULL,                                  /* preconfiguration */
-    NULL,                                  /* postconfiguration */
+    ngx_fitnudge_pg_postconfiguration,     /* postconfiguration */
     ngx_fitnudge_pg_create_main_conf,      /* create main configuration */
-    NULL,                                  /* init main configuration */
+    ngx_fitnudge_pg_init_main_conf,        /* init main configuration */
     NULL,                                  /* create server configuration */
     NULL,                                  /* merge server configuration */
     NULL,                                  /* create location configuration */
@@ -48,7 +52,7 @@ static ngx_http_module_t  ngx_http_fitnudge_pg_module_ctx = {
 ngx_module_t  ngx_http_fitnudge_pg_module = {
     NGX_MODULE_V1,
     &ngx_http_fitnudge_pg_module_ctx,      /* module context */
-    NULL,                                  /* module directives */
+    ngx_fitnudge_pg_commands,              /* module directives */
     NGX_HTTP_MODULE,                       /* module type */
     NULL,                                  /* init master */
     NULL,                                  /* init module */
@@ -92,21 +96,192 @@ ngx_fitnudge_pg_statement(ngx_conf_t *cf, const char *sql, ngx_uint_t nparams)
 
 
 ngx_int_t
-ngx_fitnudge_pg_query(ngx_fitnudge_op_t *op, ngx_int_t statement, ngx_uint_t nparams, const char *const *values)
+ngx_fitnudge_pg_query(ngx_fitnudge_op_t *op, ngx_fitnudge_pg_target_e target, ngx_int_t statement, ngx_uint_t nparams,
+    const char *const *values)
 {
-    size_t                    size, len;
-    u_char                   *p;
-    ngx_uint_t                i;
+    ngx_fitnudge_pg_backend_t  *backend;
+
+    op->backend = ngx_fitnudge_pg_query_create(statement, nparams, values);
+
+    if (op->backend == NULL) {
+        ngx_fitnudge_op_free(op);
+        return NGX_DECLINED;
+    }
+
+    backend = NULL;
+
+    if (target == NGX_FITNUDGE_PG_SLOW) {
+        backend = &ngx_fitnudge_pg.slow;
+        ngx_fitnudge_count(NGX_FITNUDGE_M_PG_SLOW, 1);
+
+    } else if (target == NGX_FITNUDGE_PG_REPLICA_OK) {
+        backend = ngx_fitnudge_pg_replica();
+
+        if (backend != NULL && ngx_fitnudge_pg_backend_query(backend, op) == NGX_OK) {
+            ngx_fitnudge_count(NGX_FITNUDGE_M_PG_REPLICA, 1);
+            return NGX_OK;
+        }
+
+        backend = NULL;
+    }
+
+    if (backend == NULL) {
+        backend = &ngx_fitnudge_pg.primary;
+        ngx_fitnudge_count(NGX_FITNUDGE_M_PG_PRIMARY, 1);
+    }
+
+    if (ngx_fitnudge_pg_backend_query(backend, op) == NGX_OK) {
+        return NGX_OK;
+    }
+
+    ngx_fitnudge_count(NGX_FITNUDGE_M_PG_REFUSED, 1);
+
+    ngx_free(op->backend);
+    ngx_fitnudge_op_free(op);
+
+    return NGX_DECLINED;
+}
+
+
+ngx_int_t
+ngx_fitnudge_pg_ask(ngx_fitnudge_op_t *op, ngx_fitnudge_pg_backend_t *backend, ngx_int_t statement)
+{
     ngx_fitnudge_pg_query_t  *query;
 
+    query = ngx_fitnudge_pg_query_create(statement, 0, NULL);
+
+    if (query != NULL) {
+        query->lag = 1;
+        op->backend = query;
+
+        if (ngx_fitnudge_pg_backend_query(backend, op) == NGX_OK) {
+            return NGX_OK;
+        }
+
+        ngx_free(query);
+    }
+
+    ngx_fitnudge_op_free(op);
+
+    return NGX_DECLINED;
+}
+
+
+ngx_msec_t
+ngx_fitnudge_pg_timeout(ngx_fitnudge_pg_target_e target)
+{
+    return target == NGX_FITNUDGE_PG_SLOW ? ngx_fitnudge_pg.slow.server->timeout
+                                          : ngx_fitnudge_pg.primary.server->timeout;
+}
+
+
+ngx_uint_t
+ngx_fitnudge_pg_up(void)
+{
+    return ngx_fitnudge_pg_backend_up(&ngx_fitnudge_pg.primary);
+}
+
+
+ngx_msec_t
+ngx_fitnudge_pg_sticky(void)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < ngx_fitnudge_pg.nreplicas; i++) {
+        if (ngx_fitnudge_pg_usable(&ngx_fitnudge_pg.replicas[i])) {
+            return ngx_fitnudge_pg.sticky;
+        }
+    }
+
+    return 0;
+}
+
+
+void
+ngx_fitnudge_pg_answered(ngx_fitnudge_op_t *op, ngx_int_t rc)
+{
+    const char               *state;
+    ngx_fitnudge_pg_query_t  *query = op->backend;
+
+    /* FN400 is the function's own answer; all else may be the replica's: a conflict with its recovery, an older schema */
+    if (rc == NGX_DECLINED && query->backend->server->max_lag != 0 && !op->detached) {
+        state = PQresultErrorField(query->result, PG_DIAG_SQLSTATE);
+
+        if (state == NULL || ngx_strcmp(state, "FN400") != 0) {
+            ngx_fitnudge_pg_again(op);
+            return;
+        }
+    }
+
+    ngx_fitnudge_pg_finish(op, rc);
+}
+
+
+void
+ngx_fitnudge_pg_again(ngx_fitnudge_op_t *op)
+{
+    ngx_fitnudge_pg_query_t    *query = op->backend;
+    ngx_fitnudge_pg_backend_t  *backend = query->backend;
+
+    PQclear(query->result);
+    query->result = NULL;
+
+    if (op->detached || query->retried || query->lag) {
+        ngx_fitnudge_pg_finish(op, NGX_ERROR);
+        return;
+    }
+
+    query->retried = 1;
+
+    if (backend->server->max_lag != 0) {
+        backend = &ngx_fitnudge_pg.primary;
+    }
+
+    ngx_fitnudge_count(NGX_FITNUDGE_M_PG_AGAIN, 1);
+
+    if (ngx_fitnudge_pg_backend_query(backend, op) != NGX_OK) {
+        ngx_fitnudge_pg_finish(op, NGX_ERROR);
+    }
+}
+
+
+void
+ngx_fitnudge_pg_finish(ngx_fitnudge_op_t *op, ngx_int_t rc)
+{
+    PGresult                 *result;
+    ngx_fitnudge_pg_query_t  *query = op->backend;
+
+    result = query->result;
+
+    ngx_free(query);
+    op->backend = NULL;
+    op->released = NULL;
+
+    if (op->detached) {
+        PQclear(result);
+        result = NULL;
+    }
+
+    ngx_fitnudge_op_complete(op, rc, result);
+}
+
+
+static ngx_fitnudge_pg_query_t *
+ngx_fitnudge_pg_query_create(ngx_int_t statement, ngx_uint_t nparams, const char *const *values)
+{
+    size_t                              size, len;
+    u_char                             *p;
+    ngx_uint_t                          i;
+    ngx_fitnudge_pg_query_t            *query;
+    const ngx_fitnudge_pg_server_t     *server = ngx_fitnudge_pg.primary.server;
+
     if (statement < 0
-        || (ngx_uint_t) statement >= ngx_fitnudge_pg.server.nstatements
-        || nparams != ngx_fitnudge_pg.server.statements[statement].nparams)
+        || (ngx_uint_t) statement >= server->nstatements
+        || nparams != server->statements[statement].nparams)
     {
         ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, 0, "fitnudge: statement %i is unknown or takes other parameters",
                       statement);
-        ngx_fitnudge_op_free(op);
-        return NGX_DECLINED;
+        return NULL;
     }
 
     size = sizeof(ngx_fitnudge_pg_query_t) + nparams * sizeof(char *);
@@ -117,8 +292,7 @@ ngx_fitnudge_pg_query(ngx_fitnudge_op_t *op, ngx_int_t statement, ngx_uint_t npa
 
     query = ngx_alloc(size, ngx_cycle->log);
     if (query == NULL) {
-        ngx_fitnudge_op_free(op);
-        return NGX_DECLINED;
+        return NULL;
     }
 
     ngx_memzero(query, sizeof(ngx_fitnudge_pg_query_t));
@@ -139,194 +313,70 @@ ngx_fitnudge_pg_query(ngx_fitnudge_op_t *op, ngx_int_t statement, ngx_uint_t npa
         p = ngx_cpymem(p, values[i], len);
     }
 
-    op->backend = query;
-
-    if (ngx_fitnudge_pg_send(op) == NGX_OK) {
-        return NGX_OK;
-    }
-
-    if (ngx_fitnudge_pg_starting() && ngx_fitnudge_pg.nearly < ngx_fitnudge_pg.server.queue) {
-        ngx_queue_insert_tail(&ngx_fitnudge_pg.early, &op->queue);
-        ngx_fitnudge_pg.nearly++;
-        return NGX_OK;
-    }
-
-    ngx_free(query);
-    ngx_fitnudge_op_free(op);
-
-    return NGX_DECLINED;
+    return query;
 }
 
 
-ngx_uint_t
-ngx_fitnudge_pg_up(void)
-{
-    ngx_uint_t  i;
-
-    for (i = 0; i < ngx_fitnudge_pg.nconns; i++) {
-        if (ngx_fitnudge_pg.conns[i].state == NGX_FITNUDGE_PG_READY) {
-            return 1;
-        }
-    }
-
-    return ngx_fitnudge_pg_starting();
-}
-
-
-void
-ngx_fitnudge_pg_changed(void)
-{
-    ngx_queue_t        *q, early;
-    ngx_fitnudge_op_t  *op;
-
-    if (ngx_queue_empty(&ngx_fitnudge_pg.early)) {
-        return;
-    }
-
-    ngx_queue_init(&early);
-    ngx_queue_add(&early, &ngx_fitnudge_pg.early);
-    ngx_queue_init(&ngx_fitnudge_pg.early);
-    ngx_fitnudge_pg.nearly = 0;
-
-    while (!ngx_queue_empty(&early)) {
-        q = ngx_queue_head(&early);
-        ngx_queue_remove(q);
-        op = ngx_queue_data(q, ngx_fitnudge_op_t, queue);
-
-        if (op->detached) {
-            ngx_fitnudge_pg_finish(op, NGX_ERROR);
-
-        } else if (ngx_fitnudge_pg_send(op) != NGX_OK) {
-
-            if (ngx_fitnudge_pg_starting()) {
-                ngx_queue_insert_tail(&ngx_fitnudge_pg.early, q);
-                ngx_fitnudge_pg.nearly++;
-
-            } else {
-                ngx_fitnudge_pg_finish(op, NGX_ERROR);
-            }
-        }
-    }
-}
-
-
-/*
- * No connection stands, but one is being made for the first time: a process that has just started answers
- * requests before that.
- */
 static ngx_uint_t
-ngx_fitnudge_pg_starting(void)
+ngx_fitnudge_pg_usable(const ngx_fitnudge_pg_backend_t *replica)
 {
-    ngx_uint_t               i, starting;
-    ngx_fitnudge_pg_conn_t  *conn;
-
-    starting = 0;
-
-    for (i = 0; i < ngx_fitnudge_pg.nconns; i++) {
-        conn = &ngx_fitnudge_pg.conns[i];
-
-        if (conn->state == NGX_FITNUDGE_PG_READY) {
-            return 0;
-        }
-
-        if (conn->state == NGX_FITNUDGE_PG_CONNECTING && !conn->outage) {
-            starting = 1;
-        }
-    }
-
-    return starting;
+    return ngx_fitnudge_pg_lag_ok(replica) && ngx_fitnudge_pg_backend_well(replica);
 }
 
 
-void
-ngx_fitnudge_pg_again(ngx_fitnudge_op_t *op)
+/* By turns, as often as their weights say: the smooth round robin of nginx's upstreams. */
+static ngx_fitnudge_pg_backend_t *
+ngx_fitnudge_pg_replica(void)
 {
-    ngx_fitnudge_pg_query_t  *query = op->backend;
+    ngx_int_t                   total;
+    ngx_uint_t                  i;
+    ngx_fitnudge_pg_backend_t  *replica, *best;
 
-    PQclear(query->result);
-    query->result = NULL;
+    best = NULL;
+    total = 0;
 
-    if (op->detached || query->retried) {
-        ngx_fitnudge_pg_finish(op, NGX_ERROR);
-        return;
+    for (i = 0; i < ngx_fitnudge_pg.nreplicas; i++) {
+        replica = &ngx_fitnudge_pg.replicas[i];
+
+        if (!ngx_fitnudge_pg_usable(replica)) {
+            continue;
+        }
+
+        replica->turn += (ngx_int_t) replica->server->weight;
+        total += (ngx_int_t) replica->server->weight;
+
+        if (best == NULL || replica->turn > best->turn) {
+            best = replica;
+        }
     }
 
-    query->retried = 1;
-
-    if (ngx_fitnudge_pg_send(op) != NGX_OK) {
-        ngx_fitnudge_pg_finish(op, NGX_ERROR);
-    }
-}
-
-
-void
-ngx_fitnudge_pg_finish(ngx_fitnudge_op_t *op, ngx_int_t rc)
-{
-    PGresult                 *result;
-    ngx_fitnudge_pg_query_t  *query = op->backend;
-
-    result = query->result;
-
-    ngx_free(query);
-    op->backend = NULL;
-
-    if (op->detached) {
-        PQclear(result);
-        result = NULL;
+    if (best != NULL) {
+        best->turn -= total;
     }
 
-    ngx_fitnudge_op_complete(op, rc, result);
+    return best;
 }
 
 
 static ngx_int_t
-ngx_fitnudge_pg_send(ngx_fitnudge_op_t *op)
-{
-    ngx_uint_t               i, n;
-    ngx_fitnudge_pg_conn_t  *conn, *best;
-
-    /* a connection that turns out to be broken declines, and is not asked again */
-    for (n = 0; n < ngx_fitnudge_pg.nconns; n++) {
-        best = NULL;
-
-        for (i = 0; i < ngx_fitnudge_pg.nconns; i++) {
-            conn = &ngx_fitnudge_pg.conns[i];
-
-            if (conn->state == NGX_FITNUDGE_PG_READY && !conn->broken.posted
-                && (best == NULL || conn->nops < best->nops))
-            {
-                best = conn;
-            }
-        }
-
-        if (best == NULL) {
-            break;
-        }
-
-        if (ngx_fitnudge_pg_conn_query(best, op) == NGX_OK) {
-            return NGX_OK;
-        }
-    }
-
-    return NGX_DECLINED;
-}
-
-
-static void *
-ngx_fitnudge_pg_create_main_conf(ngx_conf_t *cf)
+ngx_fitnudge_pg_postconfiguration(ngx_conf_t *cf)
 {
     ngx_fitnudge_pg_main_conf_t  *pmcf;
 
-    pmcf = ngx_pcalloc(cf->pool, sizeof(ngx_fitnudge_pg_main_conf_t));
-    if (pmcf == NULL) {
-        return NULL;
-    }
+    pmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_fitnudge_pg_module);
 
-    if (ngx_array_init(&pmcf->statements, cf->pool, 32, sizeof(ngx_fitnudge_pg_statement_t)) != NGX_OK) {
-        return NULL;
-    }
+    pmcf->position = ngx_fitnudge_pg_statement(cf, ngx_fitnudge_pg_lag_position_sql, 0);
+    pmcf->replayed = ngx_fitnudge_pg_statement(cf, ngx_fitnudge_pg_lag_replayed_sql, 0);
 
-    return pmcf;
+    return pmcf->position == NGX_ERROR || pmcf->replayed == NGX_ERROR ? NGX_ERROR : NGX_OK;
+}
+
+
+static void
+ngx_fitnudge_pg_statements(ngx_fitnudge_pg_server_t *server, const ngx_fitnudge_pg_main_conf_t *pmcf)
+{
+    server->statements = pmcf->statements.elts;
+    server->nstatements = pmcf->statements.nelts;
 }
 
 
@@ -334,7 +384,8 @@ static ngx_int_t
 ngx_fitnudge_pg_init_process(ngx_cycle_t *cycle)
 {
     ngx_uint_t                            i;
-    const ngx_fitnudge_pg_main_conf_t    *pmcf;
+    ngx_fitnudge_pg_server_t             *servers;
+    ngx_fitnudge_pg_main_conf_t          *pmcf;
     const ngx_http_fitnudge_main_conf_t  *fmcf;
 
     if (ngx_process != NGX_PROCESS_WORKER && ngx_process != NGX_PROCESS_SINGLE) {
@@ -348,64 +399,75 @@ ngx_fitnudge_pg_init_process(ngx_cycle_t *cycle)
     }
 
     pmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_fitnudge_pg_module);
+    ngx_fitnudge_pg.conf = pmcf;
+    servers = pmcf->replicas.elts;
+
+    /* other modules add statements until the configuration is complete: now their array does not move any more */
+    ngx_fitnudge_pg_statements(&pmcf->primary, pmcf);
+    ngx_fitnudge_pg_statements(&pmcf->slow, pmcf);
+
+    for (i = 0; i < pmcf->replicas.nelts; i++) {
+        ngx_fitnudge_pg_statements(&servers[i], pmcf);
+    }
 
     /* nginx has initialised OpenSSL */
     PQinitOpenSSL(0, 0);
 
-    ngx_fitnudge_pg.server.conninfo = (char *) fmcf->postgres.data;
-    ngx_fitnudge_pg.server.password = fmcf->postgres_password;
-    ngx_fitnudge_pg.server.timeout = fmcf->pg_timeout;
-    ngx_fitnudge_pg.server.queue = fmcf->pg_queue;
-    ngx_fitnudge_pg.server.statements = pmcf->statements.elts;
-    ngx_fitnudge_pg.server.nstatements = pmcf->statements.nelts;
-
-    ngx_fitnudge_pg.conns = ngx_calloc(fmcf->pg_connections * sizeof(ngx_fitnudge_pg_conn_t), cycle->log);
-    if (ngx_fitnudge_pg.conns == NULL) {
+    if (ngx_fitnudge_pg_backend_start(&ngx_fitnudge_pg.primary, &pmcf->primary, &pmcf->breaker) != NGX_OK
+        || ngx_fitnudge_pg_backend_start(&ngx_fitnudge_pg.slow, &pmcf->slow, &pmcf->breaker) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
-    ngx_queue_init(&ngx_fitnudge_pg.early);
+    if (pmcf->replicas.nelts == 0) {
+        return NGX_OK;
+    }
 
-    for (i = 0; i < fmcf->pg_connections; i++) {
-        if (ngx_fitnudge_pg_conn_start(&ngx_fitnudge_pg.conns[i], &ngx_fitnudge_pg.server, i) != NGX_OK) {
+    ngx_fitnudge_pg.replicas = ngx_calloc(pmcf->replicas.nelts * sizeof(ngx_fitnudge_pg_backend_t), cycle->log);
+    if (ngx_fitnudge_pg.replicas == NULL) {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < pmcf->replicas.nelts; i++) {
+        if (ngx_fitnudge_pg_backend_start(&ngx_fitnudge_pg.replicas[i], &servers[i], &pmcf->breaker) != NGX_OK) {
             return NGX_ERROR;
         }
 
-        ngx_fitnudge_pg.nconns = i + 1;
+        ngx_fitnudge_pg.nreplicas = i + 1;
+        ngx_fitnudge_pg.sticky = ngx_max(ngx_fitnudge_pg.sticky, servers[i].max_lag + STICKY_MARGIN);
     }
+
+    ngx_fitnudge_pg_lag_start(&ngx_fitnudge_pg.primary, ngx_fitnudge_pg.replicas, ngx_fitnudge_pg.nreplicas,
+                              pmcf->position, pmcf->replayed);
 
     return NGX_OK;
 }
 
 
-/*
- * Until here the connections stayed open for requests that were still on their way; they do not hold
- * the process, its timers of ops do.
- */
 static void
 ngx_fitnudge_pg_exit_process(ngx_cycle_t *cycle)
 {
-    ngx_uint_t          i;
-    ngx_queue_t        *q;
-    ngx_fitnudge_op_t  *op;
+    ngx_uint_t  i;
 
-    for (i = 0; i < ngx_fitnudge_pg.nconns; i++) {
-        ngx_fitnudge_pg_conn_stop(&ngx_fitnudge_pg.conns[i]);
+    if (ngx_fitnudge_pg.conf == NULL) {
+        return;
     }
 
-    ngx_fitnudge_pg.nconns = 0;
+    ngx_fitnudge_pg_lag_stop();
 
-    if (ngx_fitnudge_pg.conns != NULL) {
-        while (!ngx_queue_empty(&ngx_fitnudge_pg.early)) {
-            q = ngx_queue_head(&ngx_fitnudge_pg.early);
-            ngx_queue_remove(q);
-            op = ngx_queue_data(q, ngx_fitnudge_op_t, queue);
-
-            ngx_free(op->backend);
-            ngx_fitnudge_op_free(op);
-        }
-
-        ngx_free(ngx_fitnudge_pg.conns);
-        ngx_fitnudge_pg.conns = NULL;
+    for (i = 0; i < ngx_fitnudge_pg.nreplicas; i++) {
+        ngx_fitnudge_pg_backend_stop(&ngx_fitnudge_pg.replicas[i]);
     }
+
+    ngx_fitnudge_pg.nreplicas = 0;
+
+    if (ngx_fitnudge_pg.replicas != NULL) {
+        ngx_free(ngx_fitnudge_pg.replicas);
+        ngx_fitnudge_pg.replicas = NULL;
+    }
+
+    ngx_fitnudge_pg_backend_stop(&ngx_fitnudge_pg.slow);
+    ngx_fitnudge_pg_backend_stop(&ngx_fitnudge_pg.primary);
+
+    ngx_fitnudge_pg.conf = NULL;
 }

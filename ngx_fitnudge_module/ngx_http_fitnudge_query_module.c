@@ -65,12 +65,11 @@ ngx_http_fitnudge_query_handler(ngx_http_request_t *r)
     const fn_route_match_t               *m;
     ngx_fitnudge_op_t                    *op;
     ngx_http_fitnudge_ctx_t              *ctx;
-    const ngx_http_fitnudge_main_conf_t  *fmcf;
+    ngx_fitnudge_pg_target_e              target;
     ngx_http_fitnudge_query_main_conf_t  *qmcf;
 
     ctx = ngx_http_fitnudge_ctx(r);
     m = ngx_http_fitnudge_route_of(r);
-    fmcf = ngx_http_fitnudge_main_conf(r);
     qmcf = ngx_http_get_module_main_conf(r, ngx_http_fitnudge_query_module);
 
     if (ctx == NULL || m == NULL) {
@@ -88,14 +87,16 @@ ngx_http_fitnudge_query_handler(ngx_http_request_t *r)
         n++;
     }
 
-    op = ngx_fitnudge_op_create(r, fmcf->pg_timeout, ngx_http_fitnudge_query_done, NULL);
+    target = ngx_http_fitnudge_target(r, m, values + 1);
+
+    op = ngx_fitnudge_op_create(r, ngx_fitnudge_pg_timeout(target), ngx_http_fitnudge_query_done, NULL);
     if (op == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     ngx_http_fitnudge_park(r, 1);
 
-    rc = ngx_fitnudge_pg_query(op, qmcf->statements[m->route - fn_routes], n, values);
+    rc = ngx_fitnudge_pg_query(op, target, qmcf->statements[m->route - fn_routes], n, values);
 
     if (rc != NGX_OK) {
         ngx_http_finalize_request(r, ngx_http_fitnudge_error(r, NGX_HTTP_SERVICE_UNAVAILABLE,

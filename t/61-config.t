@@ -94,6 +94,29 @@ refused('a malformed conninfo', replaced('fitnudge_postgres', 'fitnudge_postgres
 refused('an unknown parameter of fitnudge_postgres', replaced('fitnudge_postgres', 'fitnudge_postgres "host=/tmp" nosuch=1;'), qr/invalid parameter "nosuch=1"/, only => 'nginx');
 refused("fitnudge_postgres $_", replaced('fitnudge_postgres', qq{fitnudge_postgres "host=/tmp dbname=x" $_;}), qr/invalid parameter "\Q$_\E"|\Q$_\E/, only => 'nginx')
     for qw(connections=0 connections=17 connections=x timeout=x queue=0);
+{
+    my $db = '"host=/tmp dbname=x"';
+    my %bad = (
+        fitnudge_postgres => [['connections=0', '1 to 16'], ['connections=17', '1 to 16'], ['max=65', '1 to 64'], ['idle=10ms', '1s to 1d'], ['connect_timeout=1ms', '100ms to 1m'],
+            ['timeout=11m', '1ms to 10m'], ['queue=65537', '1 to 65536']],
+        fitnudge_postgres_replica => [['max_lag=99ms', '100ms to 1m'], ['max_lag=x', '100ms to 1m'], ['weight=0', '1 to 100'], ['weight=101', '1 to 100'], ['max=0', '1 to 64']],
+        fitnudge_postgres_slow => [['connections=0', '1 to 16'], ['timeout=0', '1ms to 10m'], ['queue=0', '1 to 65536']],
+        fitnudge_postgres_breaker => [['failures=0', '1 to 32'], ['failures=33', '1 to 32'], ['cooldown=1ms', '100ms to 10m'], ['cooldown=', '100ms to 10m']],
+    );
+    for my $name (sort keys %bad) {
+        my $line = sub ($p) { my $l = join ' ', $name, $name =~ /postgres\z|replica/ ? $db : (), "$p;"; $name eq 'fitnudge_postgres' ? replaced($name, $l) : http($l) };
+        refused("$name $_->[0]", $line->($_->[0]), qr/invalid parameter "\Q$_->[0]\E" in "$name" directive: it must be from \Q$_->[1]\E in/, only => 'nginx') for @{ $bad{$name} };
+        refused("$name nosuch=1", $line->('nosuch=1'), qr/invalid parameter "nosuch=1" in "$name" directive: it is not known in/, only => 'nginx');
+    }
+    refused('a parameter twice', replaced('fitnudge_postgres', "fitnudge_postgres $db queue=1 queue=2;"), qr/invalid parameter "queue=2" in "fitnudge_postgres" directive: it is duplicate/, only => 'nginx');
+    refused('max below connections', replaced('fitnudge_postgres', "fitnudge_postgres $db connections=4 max=3;"), qr/"max" of postgres primary is less than its "connections"/, only => 'nginx', nowhere => 1);
+    refused('a host name for a replica', http('fitnudge_postgres_replica "host=db.example.com dbname=x";'), qr/host "db\.example\.com" in "fitnudge_postgres_replica" is neither/, only => 'nginx');
+    refused('a password of a replica', http('fitnudge_postgres_replica "host=/tmp password=verysecret";'), qr/"password" is not allowed in "fitnudge_postgres_replica"/, only => 'nginx');
+    refused('seventeen replicas', http(join "\n", ("fitnudge_postgres_replica $db;") x 17), qr/"fitnudge_postgres_replica" directive is given more than 16 times/, only => 'nginx');
+    refused("$_ twice", http("$_ ; $_ ;" =~ s/ ;/ queue=1;/gr =~ s/(breaker) queue=1/$1 failures=1/gr), qr/"$_" directive is duplicate/, only => 'nginx') for qw(fitnudge_postgres_slow fitnudge_postgres_breaker);
+    my ($rc, $out) = nginx_t(http("fitnudge_postgres_replica $db max_lag=2s weight=3 connections=3; fitnudge_postgres_replica $db; fitnudge_postgres_slow timeout=1m; fitnudge_postgres_breaker failures=3 cooldown=1s;"));
+    is($rc, 0, 'replicas, slow and breaker') or diag($out);
+}
 refused("fitnudge_redis_timeout $_", http("fitnudge_redis_timeout $_;"), qr/invalid value|fitnudge_redis_timeout/, only => 'nginx') for qw(x 0);
 refused("fitnudge_zone $_", http("fitnudge_zone $_;"), qr/invalid|zone size/, only => 'nginx') for qw(x 1k 0);
 refused("fitnudge $_", $good =~ s/fitnudge on;/fitnudge $_;/r, qr/invalid value "\Q$_\E" in "fitnudge" directive/, only => 'nginx') for qw(yes 1);

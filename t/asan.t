@@ -1,4 +1,5 @@
-# The tests that are hardest on memory, again on the build with ASan and UBSan: hostile input, tokens, sign-in, limits, reloads and aborts.
+# The tests that are hardest on memory, again on the build with ASan and UBSan: hostile input, tokens, sign-in, limits, reloads and aborts,
+# lost and doubted connections.
 use strict;
 use warnings;
 use FindBin;
@@ -8,7 +9,7 @@ plan skip_all => 'the whole run uses sanitizers' if $ENV{FITNUDGE_ASAN};
 
 local $ENV{FITNUDGE_ASAN} = 1;
 
-for my $file (qw(01-smoke.t 10-auth.t 11-tokens.t 30-bad-input.t 34-limits.t 41-reload.t)) {
+for my $file (qw(01-smoke.t 10-auth.t 11-tokens.t 30-bad-input.t 34-limits.t 41-reload.t 42-pools.t)) {
     my $out = `'$^X' -I'$FindBin::Bin/lib' '$FindBin::Bin/$file' 2>&1`;
     is($?, 0, "$file with sanitizers") or diag($out);
 }

@@ -48,6 +48,11 @@ START_TEST(test_table)
         ck_assert_msg(r->kind != FN_WRITE || fn_job_find(r->function, strlen(r->function)) != NULL, "no job %s", r->function);
         ck_assert_msg(r->kind == FN_WRITE || r->body == NULL, "%s: a body on a read", r->path);
 
+        /* by its tags it is known when a user must not be sent to a replica */
+        ck_assert_msg(!(r->flags & FN_R_REPLICA)
+                      || (r->kind == FN_READ && r->cache.tags != NULL && !(r->flags & FN_R_SLOW)), "%s: replica", r->path);
+        ck_assert_msg(!(r->flags & FN_R_SLOW) || r->kind == FN_READ, "%s: slow", r->path);
+
         /* each {name} of the path is the next path parameter */
         for (p = r->path, f = r->params; (p = strchr(p, '{')) != NULL; p++, f++) {
             n = strcspn(p + 1, "}");

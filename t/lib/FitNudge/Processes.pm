@@ -42,6 +42,8 @@ sub spawn {
         open STDERR, '>&', $out;
         chdir $self->{dir};
         delete @ENV{grep { /^(?:PG|LC_|LANG$)/ } keys %ENV};
+        # root's home: libpq would look for certificates there, and must not be refused
+        delete $ENV{HOME} if $opt->{service} && $< == 0;
         $ENV{LC_ALL} = 'C.UTF-8';
         { no warnings 'exec'; exec { $prefix[0] } @prefix, @cmd; }
         print STDERR "cannot run $prefix[0]: $!\n";

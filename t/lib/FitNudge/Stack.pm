@@ -29,7 +29,8 @@ my $SOCKET_PATH_MAX = 107;
 
 # Options: dir (made when missing), port (0: a free one), address, workers, asan, durable, source
 # (template: a copied cluster; initdb: in place), database_only (no programs are needed), log_level, access_log, http, server, pool (text for
-# those blocks), limits (1: the product's rate limits; without, none), fault (FN_FAULT of a pool built with fault points), database_url, redis_url, openai_base_url, env.
+# those blocks), limits (1: the product's rate limits; without, none), fault (FN_FAULT of a pool built with fault points), database_url,
+# database_replica_url, redis_url, openai_base_url, env.
 sub new {
     my ($class, %opt) = @_;
 
@@ -126,7 +127,8 @@ sub prepare {
         run('cp', '-f', '--remove-destination', $from, "$dir/bin/$file");
     }
 
-    $self->{database_url} and $self->_parse_database_url;
+    $self->{database_url} and ($self->{database}, $self->{db}) = _parse_database_url($self->{database_url});
+    $self->{database_replica_url} and (undef, $self->{replica}) = _parse_database_url($self->{database_replica_url});
     $self->{redis} = { address => 'unix:' . $self->redis_socket };
     $self->{redis_url} and $self->_parse_redis_url;
     $self->{port} ||= free_port($self->{address});
@@ -259,6 +261,7 @@ sub pg_env {
         PGOPTIONS => '-c client_min_messages=warning',
         ($self->{db}{password} // '') ne '' ? (PGPASSWORD => $self->{db}{password}) : (),
         ($self->{db}{sslmode} // '') ne '' ? (PGSSLMODE => $self->{db}{sslmode}) : (),
+        ($self->{db}{sslrootcert} // '') ne '' ? (PGSSLROOTCERT => $self->{db}{sslrootcert}) : (),
     );
 }
 
@@ -485,8 +488,9 @@ sub write_conf {
     my @shared = (
         "fitnudge_redis $self->{redis}{address};",
         $self->{redis}{password} ? "fitnudge_redis_password \"file:$self->{redis}{password}\";" : undef,
-        'fitnudge_postgres "' . $self->conninfo('fitnudge_edge') . '"' . ($self->{postgres_options} // '') . ';',
+        'fitnudge_postgres "' . $self->conninfo('fitnudge_edge', undef, $self->{edge_db}) . '"' . ($self->{postgres_options} // '') . ';',
         $self->{database_url} ? 'fitnudge_' . $password->('edge') : undef,
+        $self->{replica} ? 'fitnudge_postgres_replica "' . $self->conninfo('fitnudge_edge', undef, $self->{replica}) . '";' : undef,
         'fitnudge_jwt_secret ' . $secret->(JWT_SECRET_KEY => 'jwt_secret') . ';',
         'fitnudge_csrf_secret ' . $secret->(CSRF_SECRET_KEY => 'csrf_secret') . ';',
         $self->{limits} ? undef : 'fitnudge_limit off;',
@@ -528,34 +532,34 @@ sub write_conf {
 
 
 sub conninfo {
-    my ($self, $user, $database) = @_;
+    my ($self, $user, $database, $db) = @_;
 
-    my $db = $self->{db} // {};
+    $db //= $self->{db} // {};
     return join ' ', ($db->{hostaddr} ? "host=$db->{host} hostaddr=$db->{hostaddr}" : 'host=' . ($db->{host} // $self->{sock})),
         $db->{port} ? "port=$db->{port}" : (), 'dbname=' . ($database // $self->{database}), "user=$user",
-        $db->{sslmode} ? "sslmode=$db->{sslmode}" : ();
+        map { $db->{$_} ? "$_=$db->{$_}" : () } qw(sslmode sslrootcert);
 }
 
 
-# postgres://user:password@host:port/database?sslmode=...
+# postgres://user:password@host:port/database?sslmode=...: the name of the database, and where it is
 sub _parse_database_url {
-    my $self = shift;
+    my $url = shift;
 
-    my ($user, $password, $host, $port, $name, $query) = $self->{database_url} =~
+    my ($user, $password, $host, $port, $name, $query) = $url =~
         m{^postgres(?:ql)?://(?:([^:@/?]*)(?::([^@/?]*))?@)?(\[[^\]]+\]|[^:/?]*)(?::(\d+))?/([\w-]+)(?:\?(.*))?$}
-        or die "DATABASE_URL is not of the form postgres://user:password\@host:port/database\n";
+        or die "DATABASE_URL and DATABASE_REPLICA_URL have the form postgres://user:password\@host:port/database\n";
 
     my $decode = sub { defined $_[0] ? $_[0] =~ s/%([0-9A-Fa-f]{2})/chr hex $1/ger : undef };
     my %query = map { /^([^=]+)=(.*)$/ ? ($1, $decode->($2)) : () } split /&/, $query // '';
 
-    $self->{database} = $name;
-    $self->{db} = {
-        user => $decode->($user) || 'postgres', password => $decode->($password), port => $port || 5432,
-        host => $decode->($host) =~ s/^\[|\]$//gr || $query{host} || 'localhost', sslmode => $query{sslmode},
+    my $db = {
+        user => $decode->($user) || 'postgres', password => $decode->($password), port => $port || $query{port} || 5432,
+        host => $decode->($host) =~ s/^\[|\]$//gr || $query{host} || 'localhost',
+        sslmode => $query{sslmode}, sslrootcert => $query{sslrootcert},
     };
-    if ($self->{db}{host} !~ m{^/}) {
-        $self->{db}{hostaddr} = _resolve($self->{db}{host});
-    }
+    $db->{hostaddr} = _resolve($db->{host}) if $db->{host} !~ m{^/};
+
+    return ($name, $db);
 }
 
 # redis://:password@host:port or unix:/path
@@ -572,6 +576,7 @@ sub _parse_redis_url {
 
     $self->{redis} = { address => _resolve($host) . ':' . ($port || 6379) };
     if (defined $password && $password ne '') {
+        $password =~ s/%([0-9A-Fa-f]{2})/chr hex $1/ge;
         $self->{redis}{password} = "$self->{dir}/secrets/redis_password";
         spew($self->{redis}{password}, "$password\n", 0600);
         chown $self->_account, $self->{redis}{password};
