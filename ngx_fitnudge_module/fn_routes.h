@@ -73,6 +73,14 @@ typedef struct {
 /* `path` is nginx's normalised r->uri; method FN_METHODS = another one. HEAD is given as FN_GET. No allocation. */
 void fn_route_match(fn_route_match_t *m, fn_method_e method, const char *path, size_t len);
 
+#define FN_TAG_MAX  256
+
+/*
+ * The next tag of *tags, which moves on. `values` are those of route->params, validated. Its length, not terminated; 0: there is
+ * no further one; -1: a value it needs is missing, or it is too long.
+ */
+int fn_route_tag(const fn_route_t *route, const char **tags, const char *user, const char *const *values, char tag[FN_TAG_MAX]);
+
 /* Appends the OpenAPI 3.1 document of the table. 0 or -1. */
 int fn_openapi_write(fn_buf_t *b);
 

@@ -38,6 +38,16 @@
     X(PG_AGAIN, "fitnudge_postgres_retries_total", "", "Reads sent once more, elsewhere.")                    \
     X(PG_LOST, "fitnudge_postgres_connections_lost_total", "", "Connections lost, or not had.")               \
     X(PG_OPENED, "fitnudge_postgres_breaker_opened_total", "", "Times a server was found not to answer.")     \
+    X(CACHE_HIT, "fitnudge_cache_requests_total", "result=\"hit\"", "Reads of routes that are cached, by how they were answered.") \
+    X(CACHE_MISS, "fitnudge_cache_requests_total", "result=\"miss\"", "")                                     \
+    X(CACHE_COLLAPSED, "fitnudge_cache_requests_total", "result=\"collapsed\"", "")                           \
+    X(CACHE_REVALIDATE, "fitnudge_cache_requests_total", "result=\"updating\"", "")                           \
+    X(CACHE_STALE, "fitnudge_cache_requests_total", "result=\"stale\"", "")                                   \
+    X(CACHE_BYPASS, "fitnudge_cache_requests_total", "result=\"bypass\"", "")                                 \
+    X(CACHE_STORED, "fitnudge_cache_stored_total", "", "Answers put into the cache.")                         \
+    X(CACHE_REFUSED, "fitnudge_cache_refused_total", "", "Answers that were too large for the cache, found no room, or came without the change subscription.") \
+    X(CACHE_COMPRESSED, "fitnudge_cache_compressed_total", "", "Gzip variants made.")                         \
+    X(CACHE_EVICTED, "fitnudge_cache_evicted_total", "", "Entries that gave way to others.")                                      \
     X(PREFLIGHTS_ALLOWED, "fitnudge_cors_preflights_total", "origin=\"allowed\"", "CORS preflights by origin.") \
     X(PREFLIGHTS_REFUSED, "fitnudge_cors_preflights_total", "origin=\"refused\"", "")                         \
     X(MAINTENANCE, "fitnudge_maintenance_refused_total", "", "Requests refused because of maintenance.")

@@ -54,6 +54,13 @@ ngx_fitnudge_redis_changes_start(const ngx_fitnudge_redis_server_t *server, ngx_
 }
 
 
+ngx_uint_t
+ngx_fitnudge_redis_subscribed(void)
+{
+    return ngx_fitnudge_redis_changes.subscribed;
+}
+
+
 void
 ngx_fitnudge_redis_changes_stop(void)
 {

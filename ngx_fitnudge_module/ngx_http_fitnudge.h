@@ -67,6 +67,7 @@ typedef struct {
     const char         *err_field;          /* of an error that the filter is to render; static texts or NULL */
     const char         *err_constraint;
     const char         *err_message;
+    const char         *cache_status;       /* HIT, MISS, ...; NULL: the cache had nothing to do with it */
     ngx_str_t           error_body;         /* of the error filter */
     unsigned            limit_status:3;     /* of the limit module: what it said of this request, once */
     unsigned            limit_class:3;      /* ... and the class that said it */

@@ -4,6 +4,7 @@
  */
 #include "ngx_http_fitnudge.h"
 #include "ngx_http_fitnudge_query.h"
+#include "ngx_http_fitnudge_cache.h"
 #include "ngx_fitnudge_pg.h"
 #include "../worker/libfitnudge/fn_query.h"
 
@@ -65,7 +66,7 @@ ngx_http_fitnudge_query_handler(ngx_http_request_t *r)
     const fn_route_match_t               *m;
     ngx_fitnudge_op_t                    *op;
     ngx_http_fitnudge_ctx_t              *ctx;
-    ngx_fitnudge_pg_target_e              target;
+    ngx_http_fitnudge_question_t          question;
     ngx_http_fitnudge_query_main_conf_t  *qmcf;
 
     ctx = ngx_http_fitnudge_ctx(r);
@@ -87,16 +88,25 @@ ngx_http_fitnudge_query_handler(ngx_http_request_t *r)
         n++;
     }
 
-    target = ngx_http_fitnudge_target(r, m, values + 1);
+    question.route = m->route;
+    question.target = ngx_http_fitnudge_target(r, m, values + 1);
+    question.statement = qmcf->statements[m->route - fn_routes];
+    question.n = n;
+    question.values = values;
 
-    op = ngx_fitnudge_op_create(r, ngx_fitnudge_pg_timeout(target), ngx_http_fitnudge_query_done, NULL);
+    rc = ngx_http_fitnudge_cache_handler(r, &question);
+    if (rc != NGX_DECLINED) {
+        return rc;
+    }
+
+    op = ngx_fitnudge_op_create(r, ngx_fitnudge_pg_timeout(question.target), ngx_http_fitnudge_query_done, NULL);
     if (op == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     ngx_http_fitnudge_park(r, 1);
 
-    rc = ngx_fitnudge_pg_query(op, target, qmcf->statements[m->route - fn_routes], n, values);
+    rc = ngx_fitnudge_pg_query(op, question.target, question.statement, n, values);
 
     if (rc != NGX_OK) {
         ngx_http_finalize_request(r, ngx_http_fitnudge_error(r, NGX_HTTP_SERVICE_UNAVAILABLE,
@@ -147,6 +157,17 @@ ngx_http_fitnudge_query_result(ngx_http_request_t *r, ngx_int_t rc, void *reply,
 
     cln->handler = ngx_http_fitnudge_query_clear;
     cln->data = res;
+
+    return ngx_http_fitnudge_query_look(r, rc, reply, body);
+}
+
+
+ngx_int_t
+ngx_http_fitnudge_query_look(ngx_http_request_t *r, ngx_int_t rc, void *reply, ngx_str_t *body)
+{
+    PGresult  *res = reply;
+
+    ngx_str_null(body);
 
     if (rc != NGX_OK) {
         return ngx_http_fitnudge_query_failed(r, res);

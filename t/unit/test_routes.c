@@ -65,6 +65,47 @@ START_TEST(test_table)
 END_TEST
 
 
+START_TEST(test_tags)
+{
+    int          n;
+    char         tag[FN_TAG_MAX], large[FN_TAG_MAX + 1];
+    const char  *tags, *values[2] = { "7", NULL };
+
+    static const fn_field_t  params[] = {
+        { "id", FN_T_UUID, FN_F_PATH|FN_F_REQUIRED, 0, 0, NULL, NULL, NULL },
+        { "page", FN_T_INT, 0, 1, 100, NULL, NULL, NULL },
+        { NULL, 0, 0, 0, 0, NULL, NULL, NULL }
+    };
+    static const fn_route_t  route = { .params = params };
+
+    tags = " posts  users:{id} a@:{id}";
+    n = fn_route_tag(&route, &tags, "me", values, tag);
+    ck_assert(n == 5 && memcmp(tag, "posts", 5) == 0);
+    n = fn_route_tag(&route, &tags, "me", values, tag);
+    ck_assert(n == 7 && memcmp(tag, "users:7", 7) == 0);
+    n = fn_route_tag(&route, &tags, "me", values, tag);
+    ck_assert(n == 5 && memcmp(tag, "ame:7", 5) == 0);
+    ck_assert_int_eq(fn_route_tag(&route, &tags, "me", values, tag), 0);
+
+    tags = "goals:@";
+    ck_assert_int_eq(fn_route_tag(&route, &tags, NULL, values, tag), -1);
+    tags = "p:{page}";
+    ck_assert_int_eq(fn_route_tag(&route, &tags, "me", values, tag), -1);
+    tags = "p:{nothing}";
+    ck_assert_int_eq(fn_route_tag(&route, &tags, "me", values, tag), -1);
+    tags = "p:{id";
+    ck_assert_int_eq(fn_route_tag(&route, &tags, "me", values, tag), -1);
+
+    memset(large, 'x', FN_TAG_MAX);
+    large[FN_TAG_MAX] = '\0';
+    tags = "@";
+    ck_assert_int_eq(fn_route_tag(&route, &tags, large, values, tag), FN_TAG_MAX);
+    tags = "a@";
+    ck_assert_int_eq(fn_route_tag(&route, &tags, large, values, tag), -1);
+}
+END_TEST
+
+
 START_TEST(test_openapi)
 {
     char               err[256];
@@ -88,4 +129,4 @@ START_TEST(test_openapi)
 END_TEST
 
 
-UNIT_MAIN("routes", test_match, test_table, test_openapi)
+UNIT_MAIN("routes", test_match, test_table, test_tags, test_openapi)
