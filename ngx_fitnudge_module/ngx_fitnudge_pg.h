@@ -28,4 +28,7 @@ ngx_int_t ngx_fitnudge_pg_query(ngx_fitnudge_op_t *op, ngx_int_t statement, ngx_
 /* 1 when at least one connection of this process is ready. */
 ngx_uint_t ngx_fitnudge_pg_up(void);
 
+/* Sets the gauges of this process. */
+void ngx_fitnudge_pg_gauges(void);
+
 #endif

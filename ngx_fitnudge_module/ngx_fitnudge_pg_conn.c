@@ -11,6 +11,7 @@
  */
 #include "ngx_http_fitnudge.h"
 #include "ngx_fitnudge_pg_conn.h"
+#include "ngx_fitnudge_metrics.h"
 
 
 #define CONNECT_TIMEOUT     5000        /* ms */
@@ -296,6 +297,7 @@ ngx_fitnudge_pg_conn_ready(ngx_fitnudge_pg_conn_t *conn)
     }
 
     conn->state = NGX_FITNUDGE_PG_READY;
+    ngx_fitnudge_count(NGX_FITNUDGE_M_POSTGRES_CONNECTS, 1);
     conn->backoff = BACKOFF_MIN;
     ngx_memzero(conn->prepared, conn->server->nstatements);
 
@@ -350,6 +352,8 @@ ngx_fitnudge_pg_conn_fail(ngx_fitnudge_pg_conn_t *conn, const char *reason)
     ngx_msec_t          delay;
     ngx_queue_t         lost, *q;
     ngx_fitnudge_op_t  *op;
+
+    ngx_fitnudge_count(NGX_FITNUDGE_M_POSTGRES_FAILURES, 1);
 
     if (!conn->outage) {
         conn->outage = 1;

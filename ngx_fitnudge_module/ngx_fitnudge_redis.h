@@ -15,6 +15,9 @@ ngx_int_t ngx_fitnudge_redis_command(ngx_fitnudge_op_t *op, int argc, const char
 /* 1 when the command connection AND the reply connection of this process are ready. */
 ngx_uint_t ngx_fitnudge_redis_up(void);
 
+/* Sets the gauges of this process. */
+void ngx_fitnudge_redis_gauges(void);
+
 /* Name of this process's reply list without prefix ("<host>:<pid>:<start ms>"), for reply_to. */
 const ngx_str_t *ngx_fitnudge_redis_incarnation(void);
 

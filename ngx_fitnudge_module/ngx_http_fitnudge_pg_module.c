@@ -6,6 +6,7 @@
 #include "ngx_http_fitnudge.h"
 #include "ngx_fitnudge_pg.h"
 #include "ngx_fitnudge_pg_conn.h"
+#include "ngx_fitnudge_metrics.h"
 
 
 typedef struct {
@@ -140,6 +141,7 @@ ngx_fitnudge_pg_query(ngx_fitnudge_op_t *op, ngx_int_t statement, ngx_uint_t npa
     }
 
     op->backend = query;
+    op->kind = NGX_FITNUDGE_OP_POSTGRES;
 
     if (ngx_fitnudge_pg_send(op) == NGX_OK) {
         return NGX_OK;
@@ -153,6 +155,8 @@ ngx_fitnudge_pg_query(ngx_fitnudge_op_t *op, ngx_int_t statement, ngx_uint_t npa
 
     ngx_free(query);
     ngx_fitnudge_op_free(op);
+
+    ngx_fitnudge_count(NGX_FITNUDGE_M_POSTGRES_UNAVAILABLE, 1);
 
     return NGX_DECLINED;
 }
@@ -170,6 +174,28 @@ ngx_fitnudge_pg_up(void)
     }
 
     return ngx_fitnudge_pg_starting();
+}
+
+
+void
+ngx_fitnudge_pg_gauges(void)
+{
+    ngx_uint_t               i, states[3] = { 0, 0, 0 }, ops;
+    ngx_fitnudge_pg_conn_t  *conn;
+
+    ops = 0;
+
+    for (i = 0; i < ngx_fitnudge_pg.nconns; i++) {
+        conn = &ngx_fitnudge_pg.conns[i];
+        states[conn->state]++;
+        ops += conn->nops;
+    }
+
+    ngx_fitnudge_gauge(NGX_FITNUDGE_G_POSTGRES_READY, states[NGX_FITNUDGE_PG_READY]);
+    ngx_fitnudge_gauge(NGX_FITNUDGE_G_POSTGRES_CONNECTING, states[NGX_FITNUDGE_PG_CONNECTING]);
+    ngx_fitnudge_gauge(NGX_FITNUDGE_G_POSTGRES_AWAY, states[NGX_FITNUDGE_PG_AWAY]);
+    ngx_fitnudge_gauge(NGX_FITNUDGE_G_POSTGRES_IN_FLIGHT, ops);
+    ngx_fitnudge_gauge(NGX_FITNUDGE_G_POSTGRES_QUEUED, ngx_fitnudge_pg.nearly);
 }
 
 
@@ -252,6 +278,7 @@ ngx_fitnudge_pg_again(ngx_fitnudge_op_t *op)
     }
 
     query->retried = 1;
+    ngx_fitnudge_count(NGX_FITNUDGE_M_POSTGRES_RETRIES, 1);
 
     if (ngx_fitnudge_pg_send(op) != NGX_OK) {
         ngx_fitnudge_pg_finish(op, NGX_ERROR);
