@@ -328,7 +328,8 @@ subtest 'the dashboard and the alerts ask for what there is' => sub {
     my @alert = $rules->slurp =~ /^\s*- alert: (\w+)$/mg;
     cmp_ok(scalar @alert, '>', 5, 'alerts');
     my $runbook = path($s->root, 'docs', 'operations.md')->slurp;
-    like($runbook, qr/\b$_\b/, "$_: what to do is in docs/operations.md") for @alert;
+    like($runbook, qr/^### $_$/m, "$_: what to do is in docs/operations.md") for @alert;
+    is_deeply([map { lc } @alert], [$rules->slurp =~ m{^ +runbook: docs/operations\.md#(\w+)$}mg], 'and where');
     my @rules = $rules->slurp =~ /^ +expr: (.+)$/mg;
     is(scalar @rules, scalar(() = $rules->slurp =~ /^ +expr:/mg), 'each on a line of its own');
     push @expr, @rules;
@@ -342,9 +343,13 @@ subtest 'the dashboard and the alerts ask for what there is' => sub {
 
     chomp(my $promtool = `command -v promtool 2>/dev/null`);
     SKIP: {
-        skip 'promtool is not installed', 1 if !$promtool;
+        skip 'promtool is not installed', 2 if !$promtool;
         my $out = `'$promtool' check rules '$rules' 2>&1`;
-        is($?, 0, 'promtool has nothing to say') or diag($out);
+        is($?, 0, 'promtool has nothing to say of the rules') or diag($out);
+        my $text = path($s->dir, 'metrics.txt');
+        $text->spurt(agent()->get($s->url('/metrics'))->res->body);
+        $out = `'$promtool' check metrics < '$text' 2>&1`;
+        is($?, 0, 'nor of /metrics') or diag($out);
     }
 };
 
