@@ -32,10 +32,12 @@ usage() {
 ./build.sh stop                     ends what run --detach started
 ./build.sh test [--asan] [files]    runs everything that proves the project, or the given test files
 ./build.sh bench [name]             measures: reads, checkins, generate, ceilings or all
+./build.sh soak                     an hour of mixed load: does anything grow, break or complain?
 ./build.sh clean                    stops, and removes build/ and .run/ with its data
 
 Environment of run: FITNUDGE_PORT (8080), FITNUDGE_ADDRESS (127.0.0.1), FITNUDGE_RUN (.run), DATABASE_URL, DATABASE_REPLICA_URL,
 REDIS_URL, JWT_SECRET_KEY, CSRF_SECRET_KEY, OPENAI_API_KEY, OPENAI_BASE_URL.  Of bench: BENCH_SECONDS (10).
+Of soak: SOAK_SECONDS (3600), SOAK_REQUESTS (24000000), and what t/soak/soak says.
 END
 }
 
@@ -290,6 +292,16 @@ cmd_bench() {
 }
 
 
+cmd_soak() {
+    deps
+    with_lock build_plain
+    if [[ -n ${SOAK_ASAN:-} ]]; then
+        with_lock build_asan
+    fi
+    exec "$root/t/soak/soak"
+}
+
+
 main() {
     local command=${1:-help}
     [[ $# -eq 0 ]] || shift
@@ -306,6 +318,7 @@ main() {
         stop) cmd_stop ;;
         test) cmd_test "$@" ;;
         bench) cmd_bench "$@" ;;
+        soak) cmd_soak ;;
         clean) cmd_clean ;;
         help|-h|--help) usage ;;
         *) usage >&2; exit 2 ;;

@@ -4,12 +4,39 @@
  * request, takes the op away from the other two.
  */
 #include "ngx_fitnudge_op.h"
+#include "ngx_fitnudge_metrics.h"
+
+
+/* What is counted and measured of a kind. */
+typedef struct {
+    ngx_fitnudge_histogram_e  duration;
+    ngx_fitnudge_counter_e    ok, rejected, lost, timeout, abandoned;
+} ngx_fitnudge_op_metrics_t;
 
 
 static void ngx_fitnudge_op_deliver(ngx_fitnudge_op_t *op, ngx_int_t rc, void *reply);
+static void ngx_fitnudge_op_measure(const ngx_fitnudge_op_t *op, ngx_int_t rc);
 static void ngx_fitnudge_op_detach(ngx_fitnudge_op_t *op);
 static void ngx_fitnudge_op_timeout_handler(ngx_event_t *ev);
 static void ngx_fitnudge_op_cleanup(void *data);
+
+
+static const ngx_fitnudge_op_metrics_t  ngx_fitnudge_op_metrics[] = {
+
+    [NGX_FITNUDGE_OP_POSTGRES] = {
+        NGX_FITNUDGE_H_POSTGRES, NGX_FITNUDGE_M_POSTGRES_OK, NGX_FITNUDGE_M_POSTGRES_REJECTED,
+        NGX_FITNUDGE_M_POSTGRES_LOST, NGX_FITNUDGE_M_POSTGRES_TIMEOUT, NGX_FITNUDGE_M_POSTGRES_ABANDONED },
+
+    /* an error is an answer like any other here; who reads it counts it */
+    [NGX_FITNUDGE_OP_REDIS] = {
+        NGX_FITNUDGE_H_REDIS, NGX_FITNUDGE_M_REDIS_OK, NGX_FITNUDGE_M_REDIS_OK,
+        NGX_FITNUDGE_M_REDIS_LOST, NGX_FITNUDGE_M_REDIS_TIMEOUT, NGX_FITNUDGE_M_REDIS_ABANDONED },
+
+    /* a wait ends with a reply or with its time */
+    [NGX_FITNUDGE_OP_WRITE] = {
+        NGX_FITNUDGE_H_WRITE, NGX_FITNUDGE_M_WRITES_ANSWERED, NGX_FITNUDGE_M_WRITES_ANSWERED,
+        NGX_FITNUDGE_M_WRITES_DEADLINE, NGX_FITNUDGE_M_WRITES_DEADLINE, NGX_FITNUDGE_M_WRITES_ABANDONED }
+};
 
 
 ngx_fitnudge_op_t *
@@ -39,6 +66,7 @@ ngx_fitnudge_op_create(ngx_http_request_t *r, ngx_msec_t timeout, ngx_fitnudge_o
 
     op->done = done;
     op->data = data;
+    op->start_ns = ngx_fitnudge_now_ns();
 
     ngx_queue_init(&op->queue);
 
@@ -61,6 +89,7 @@ ngx_fitnudge_op_complete(ngx_fitnudge_op_t *op, ngx_int_t rc, void *reply)
     }
 
     if (!op->detached) {
+        ngx_fitnudge_op_measure(op, rc);
         ngx_fitnudge_op_deliver(op, rc, reply);
     }
 
@@ -111,6 +140,39 @@ ngx_fitnudge_op_deliver(ngx_fitnudge_op_t *op, ngx_int_t rc, void *reply)
 }
 
 
+/* Once for an op that its backend has taken: when somebody stops waiting for it. */
+static void
+ngx_fitnudge_op_measure(const ngx_fitnudge_op_t *op, ngx_int_t rc)
+{
+    const ngx_fitnudge_op_metrics_t  *m;
+
+    if (op->kind == NGX_FITNUDGE_OP_UNMEASURED) {
+        return;
+    }
+
+    m = &ngx_fitnudge_op_metrics[op->kind];
+
+    switch (rc) {
+    case NGX_OK:
+    case NGX_DECLINED:
+        ngx_fitnudge_count(rc == NGX_OK ? m->ok : m->rejected, 1);
+        ngx_fitnudge_observe(m->duration, ngx_fitnudge_now_ns() - op->start_ns);
+        break;
+
+    case NGX_ETIMEDOUT:
+        ngx_fitnudge_count(m->timeout, 1);
+        break;
+
+    case NGX_ABORT:
+        ngx_fitnudge_count(m->abandoned, 1);
+        break;
+
+    default:
+        ngx_fitnudge_count(m->lost, 1);
+    }
+}
+
+
 static void
 ngx_fitnudge_op_detach(ngx_fitnudge_op_t *op)
 {
@@ -133,6 +195,7 @@ ngx_fitnudge_op_timeout_handler(ngx_event_t *ev)
     op->timedout = 1;
 
     if (!op->detached) {
+        ngx_fitnudge_op_measure(op, NGX_ETIMEDOUT);
         ngx_fitnudge_op_deliver(op, NGX_ETIMEDOUT, NULL);
     }
 
@@ -148,6 +211,7 @@ ngx_fitnudge_op_cleanup(void *data)
 {
     ngx_fitnudge_op_t  *op = data;
 
+    ngx_fitnudge_op_measure(op, NGX_ABORT);
     ngx_fitnudge_op_detach(op);
 
     /* nobody waits, so the worker process need not either */

@@ -23,6 +23,13 @@ typedef struct ngx_fitnudge_op_s  ngx_fitnudge_op_t;
  * NGX_ERROR backend failed or is away; NGX_ETIMEDOUT; reply is NULL then. */
 typedef void (*ngx_fitnudge_op_pt)(ngx_fitnudge_op_t *op, ngx_int_t rc, void *reply);
 
+typedef enum {
+    NGX_FITNUDGE_OP_UNMEASURED = 0,
+    NGX_FITNUDGE_OP_POSTGRES,
+    NGX_FITNUDGE_OP_REDIS,
+    NGX_FITNUDGE_OP_WRITE               /* waits for the pool's reply */
+} ngx_fitnudge_op_kind_e;
+
 struct ngx_fitnudge_op_s {
     ngx_queue_t          queue;         /* backend FIFO */
     ngx_http_request_t  *request;       /* NULL once detached, or when the module itself asks */
@@ -33,6 +40,8 @@ struct ngx_fitnudge_op_s {
     void               (*released)(ngx_fitnudge_op_t *op);  /* of the backend: nobody waits any more; it may free the op */
     ngx_http_cleanup_t  *cleanup;       /* of the request; NULL once detached */
     u_char               id[36];        /* of the backend: the job a waiter waits for */
+    uint64_t             start_ns;
+    ngx_fitnudge_op_kind_e  kind;       /* of the backend: as what it is measured */
     unsigned             detached:1;    /* nobody wants the answer */
     unsigned             timedout:1;
     unsigned             queued:1;

@@ -46,4 +46,7 @@ ngx_uint_t ngx_fitnudge_pg_up(void);
  */
 ngx_msec_t ngx_fitnudge_pg_sticky(void);
 
+/* Sets the gauges of this process. */
+void ngx_fitnudge_pg_gauges(void);
+
 #endif

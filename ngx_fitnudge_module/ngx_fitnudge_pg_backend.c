@@ -431,7 +431,6 @@ ngx_fitnudge_pg_backend_released(ngx_fitnudge_op_t *op)
         return;
     }
 
-    ngx_fitnudge_count(NGX_FITNUDGE_M_PG_TIMEOUTS, 1);
     ngx_fitnudge_pg_backend_failure(backend);
 }
 

@@ -310,6 +310,7 @@ ngx_fitnudge_pg_conn_ready(ngx_fitnudge_pg_conn_t *conn)
     }
 
     conn->state = NGX_FITNUDGE_PG_READY;
+    ngx_fitnudge_count(NGX_FITNUDGE_M_POSTGRES_CONNECTS, 1);
     conn->backoff = NGX_FITNUDGE_PG_BACKOFF_MIN;
     ngx_memzero(conn->prepared, conn->server->nstatements);
 
@@ -377,6 +378,8 @@ ngx_fitnudge_pg_conn_fail(ngx_fitnudge_pg_conn_t *conn, const char *reason)
     ngx_fitnudge_op_t       *op;
     ngx_fitnudge_pg_state_e  was;
 
+    ngx_fitnudge_count(NGX_FITNUDGE_M_POSTGRES_FAILURES, 1);
+
     /* the first line of libpq's text, which may be of several */
     text.data = (u_char *) reason;
     text.len = strcspn(reason, "\n");
@@ -393,8 +396,6 @@ ngx_fitnudge_pg_conn_fail(ngx_fitnudge_pg_conn_t *conn, const char *reason)
 
     was = conn->state;
     ngx_fitnudge_pg_conn_close(conn);
-
-    ngx_fitnudge_count(NGX_FITNUDGE_M_PG_LOST, 1);
 
     conn->lost = ngx_current_msec;
     delay = ngx_fitnudge_pg_backend_lost(conn, was);

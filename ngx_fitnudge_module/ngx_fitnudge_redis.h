@@ -18,6 +18,9 @@ ngx_uint_t ngx_fitnudge_redis_up(void);
 /* 1 while this process hears of changes; what others did meanwhile has been made up for. */
 ngx_uint_t ngx_fitnudge_redis_subscribed(void);
 
+/* Sets the gauges of this process. */
+void ngx_fitnudge_redis_gauges(void);
+
 /* Name of this process's reply list without prefix ("<host>:<pid>:<start ms>"), for reply_to. */
 const ngx_str_t *ngx_fitnudge_redis_incarnation(void);
 

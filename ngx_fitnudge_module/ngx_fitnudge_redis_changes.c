@@ -9,6 +9,7 @@
 #include "ngx_fitnudge_redis.h"
 #include "ngx_fitnudge_redis_changes.h"
 #include "ngx_fitnudge_shm.h"
+#include "ngx_fitnudge_metrics.h"
 #include "ngx_http_fitnudge_maintenance.h"
 #include "../worker/libfitnudge/fn_keys.h"
 
@@ -30,7 +31,8 @@ static const ngx_fitnudge_redis_role_t  ngx_fitnudge_redis_changes_role = {
     ngx_fitnudge_redis_changes_reply,
     ngx_fitnudge_redis_changes_idle,
     ngx_fitnudge_redis_changes_lost,
-    0
+    0,
+    2
 };
 
 
@@ -39,6 +41,7 @@ static struct {
     ngx_fitnudge_redis_conn_t  conn;
     ngx_msec_t                 timeout;
     ngx_uint_t                 load_offset;
+    ngx_msec_t                 heard;           /* ngx_current_msec of the last message, or of the start */
     unsigned                   subscribed:1;
     unsigned                   stale:1;         /* revoked sessions have to be loaded */
     unsigned                   loading:1;
@@ -49,6 +52,7 @@ void
 ngx_fitnudge_redis_changes_start(const ngx_fitnudge_redis_server_t *server, ngx_msec_t timeout)
 {
     ngx_fitnudge_redis_changes.timeout = timeout;
+    ngx_fitnudge_redis_changes.heard = ngx_current_msec;
 
     ngx_fitnudge_redis_conn_start(&ngx_fitnudge_redis_changes.conn, &ngx_fitnudge_redis_changes_role, server, timeout);
 }
@@ -65,6 +69,20 @@ void
 ngx_fitnudge_redis_changes_stop(void)
 {
     ngx_fitnudge_redis_conn_stop(&ngx_fitnudge_redis_changes.conn);
+}
+
+
+void
+ngx_fitnudge_redis_changes_gauges(void)
+{
+    ngx_fitnudge_gauge(NGX_FITNUDGE_G_REDIS_CHANGES, ngx_fitnudge_redis_changes.conn.ready);
+    ngx_fitnudge_gauge(NGX_FITNUDGE_G_CHANGES_SUBSCRIBED, ngx_fitnudge_redis_changes.subscribed);
+    ngx_fitnudge_gauge(NGX_FITNUDGE_G_REVOCATIONS_STALE,
+                       ngx_fitnudge_redis_changes.stale || ngx_fitnudge_redis_changes.loading);
+
+    /* 0 where there is no channel to hear */
+    ngx_fitnudge_gauge(NGX_FITNUDGE_G_CHANGES_SILENCE, ngx_fitnudge_redis_changes.conn.role == NULL ? 0
+                       : (int64_t) (ngx_current_msec - ngx_fitnudge_redis_changes.heard));
 }
 
 
@@ -87,6 +105,8 @@ ngx_fitnudge_redis_changes_reply(ngx_fitnudge_redis_conn_t *conn, redisReply *re
 {
     const char  *kind;
 
+    ngx_fitnudge_redis_changes.heard = ngx_current_msec;
+
     if (reply->type == REDIS_REPLY_ERROR) {
         ngx_fitnudge_redis_conn_fail(conn, 0, reply->str);
         return 0;
@@ -102,6 +122,8 @@ ngx_fitnudge_redis_changes_reply(ngx_fitnudge_redis_conn_t *conn, redisReply *re
     kind = reply->element[0]->str;
 
     if (ngx_strcmp(kind, "message") == 0) {
+        ngx_fitnudge_count(NGX_FITNUDGE_M_CHANGES_MESSAGES, 1);
+
         if (reply->elements == 3 && reply->element[2]->type == REDIS_REPLY_STRING) {
             ngx_fitnudge_redis_changes_apply(reply->element[2]->str, (size_t) reply->element[2]->len);
         }
@@ -110,6 +132,7 @@ ngx_fitnudge_redis_changes_reply(ngx_fitnudge_redis_conn_t *conn, redisReply *re
     }
 
     if (ngx_strcmp(kind, "subscribe") == 0) {
+        ngx_fitnudge_count(NGX_FITNUDGE_M_CHANGES_SUBSCRIPTIONS, 1);
         ngx_fitnudge_redis_changes.subscribed = 1;
         ngx_fitnudge_redis_changes.stale = 1;
 

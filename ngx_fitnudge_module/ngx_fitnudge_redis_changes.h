@@ -11,4 +11,7 @@ void ngx_fitnudge_redis_changes_stop(void);
 /* Loads the revoked sessions and the state of maintenance mode if that is due; for whenever the command connection is ready. */
 void ngx_fitnudge_redis_changes_load(void);
 
+/* Sets the gauges of this process. */
+void ngx_fitnudge_redis_changes_gauges(void);
+
 #endif

@@ -4,6 +4,7 @@
  * ngx_fitnudge_redis_conn_fail() is the only way back to away.
  */
 #include "ngx_fitnudge_redis_conn.h"
+#include "ngx_fitnudge_metrics.h"
 
 
 #define READ_SIZE       65536
@@ -98,6 +99,8 @@ ngx_fitnudge_redis_conn_fail(ngx_fitnudge_redis_conn_t *conn, ngx_err_t err, con
 {
     uint32_t    hash;
     ngx_msec_t  delay;
+
+    ngx_fitnudge_count(NGX_FITNUDGE_M_REDIS_FAILURES_COMMANDS + conn->role->number, 1);
 
     hash = ngx_crc32_short((u_char *) reason, ngx_strlen(reason));
 
@@ -449,6 +452,7 @@ ngx_fitnudge_redis_conn_greeted(ngx_fitnudge_redis_conn_t *conn, redisReply *rep
 
     conn->ready = 1;
     conn->backoff = BACKOFF_MIN;
+    ngx_fitnudge_count(NGX_FITNUDGE_M_REDIS_CONNECTS_COMMANDS + conn->role->number, 1);
 
     if (conn->retry.timer_set) {
         ngx_del_timer(&conn->retry);

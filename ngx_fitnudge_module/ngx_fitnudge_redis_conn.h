@@ -23,6 +23,7 @@ typedef struct {
     void        (*idle)(ngx_fitnudge_redis_conn_t *conn);   /* every few seconds while ready and nothing is awaited; or NULL */
     void        (*lost)(ngx_fitnudge_redis_conn_t *conn);   /* it was closed; nothing more will be answered */
     ngx_uint_t    probe;                                    /* only a writable server will do */
+    ngx_uint_t    number;                                   /* 0 commands, 1 replies, 2 changes: as in the table of metrics */
 } ngx_fitnudge_redis_role_t;
 
 /* What the connections of a process have in common; texts are owned by the configuration. */

@@ -31,6 +31,9 @@ void ngx_fitnudge_shm_bump_all(void);
 /* 1 when the session (36 chars, lower case) was revoked and the tokens of it may still live. */
 ngx_uint_t ngx_fitnudge_shm_revoked(const u_char *session, time_t now);
 
+/* Sets the gauges of this process: to be called every second. */
+void ngx_fitnudge_shm_gauges(void);
+
 uint64_t ngx_fitnudge_shm_generation(const u_char *tag, size_t len);
 
 /* 1 when the tag (or another one of its counter), or all of them, were bumped less than `ms` ago. */

@@ -44,6 +44,7 @@ typedef enum {
 /* Per-request context of the base module; created on first use, survives internal redirects through r->main. */
 typedef struct {
     fn_route_match_t    match;
+    uint64_t            start_ns;           /* monotonic, when the header was read; 0: the request did not get as far */
     unsigned            matched:1;          /* match is filled */
     unsigned            authenticated:1;    /* claims are valid */
     unsigned            by_cookie:1;        /* the token came from the cookie */
@@ -79,6 +80,7 @@ extern ngx_module_t  ngx_http_fitnudge_base_module;
 
 ngx_http_fitnudge_main_conf_t *ngx_http_fitnudge_main_conf(ngx_http_request_t *r);  /* macro or function */
 ngx_http_fitnudge_ctx_t *ngx_http_fitnudge_ctx(ngx_http_request_t *r);              /* NULL: no memory */
+ngx_http_fitnudge_ctx_t *ngx_http_fitnudge_ctx_find(ngx_http_request_t *r);         /* NULL: there is none; makes none */
 
 /* error module: sends the contract's error body. field/constraint/message may be NULL. Returns what a content handler returns
  * (use with ngx_http_finalize_request). status 401 adds WWW-Authenticate, 503 adds Retry-After. */

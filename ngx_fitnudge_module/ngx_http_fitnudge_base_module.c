@@ -115,7 +115,7 @@ ngx_http_fitnudge_main_conf(ngx_http_request_t *r)
 
 
 ngx_http_fitnudge_ctx_t *
-ngx_http_fitnudge_ctx(ngx_http_request_t *r)
+ngx_http_fitnudge_ctx_find(ngx_http_request_t *r)
 {
     ngx_pool_cleanup_t       *cln;
     ngx_http_fitnudge_ctx_t  *ctx;
@@ -133,6 +133,23 @@ ngx_http_fitnudge_ctx(ngx_http_request_t *r)
             ngx_http_set_ctx(r, cln->data, ngx_http_fitnudge_base_module);
             return cln->data;
         }
+    }
+
+    return NULL;
+}
+
+
+ngx_http_fitnudge_ctx_t *
+ngx_http_fitnudge_ctx(ngx_http_request_t *r)
+{
+    ngx_pool_cleanup_t       *cln;
+    ngx_http_fitnudge_ctx_t  *ctx;
+
+    r = r->main;
+
+    ctx = ngx_http_fitnudge_ctx_find(r);
+    if (ctx != NULL) {
+        return ctx;
     }
 
     cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_fitnudge_ctx_t));

@@ -102,6 +102,7 @@ ngx_fitnudge_pg_query(ngx_fitnudge_op_t *op, ngx_fitnudge_pg_target_e target, ng
     ngx_fitnudge_pg_backend_t  *backend;
 
     op->backend = ngx_fitnudge_pg_query_create(statement, nparams, values);
+    op->kind = NGX_FITNUDGE_OP_POSTGRES;
 
     if (op->backend == NULL) {
         ngx_fitnudge_op_free(op);
@@ -134,7 +135,7 @@ ngx_fitnudge_pg_query(ngx_fitnudge_op_t *op, ngx_fitnudge_pg_target_e target, ng
         return NGX_OK;
     }
 
-    ngx_fitnudge_count(NGX_FITNUDGE_M_PG_REFUSED, 1);
+    ngx_fitnudge_count(NGX_FITNUDGE_M_POSTGRES_UNAVAILABLE, 1);
 
     ngx_free(op->backend);
     ngx_fitnudge_op_free(op);
@@ -179,6 +180,41 @@ ngx_uint_t
 ngx_fitnudge_pg_up(void)
 {
     return ngx_fitnudge_pg_backend_up(&ngx_fitnudge_pg.primary);
+}
+
+
+static void
+ngx_fitnudge_pg_gauge(const ngx_fitnudge_pg_backend_t *backend, ngx_uint_t *states, ngx_uint_t *ops, ngx_uint_t *waiting)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < backend->nconns; i++) {
+        states[backend->conns[i].state]++;
+        *ops += backend->conns[i].nops;
+    }
+
+    *waiting += backend->nwaiting;
+}
+
+
+/* Of all servers together. */
+void
+ngx_fitnudge_pg_gauges(void)
+{
+    ngx_uint_t  i, states[3] = { 0, 0, 0 }, ops = 0, waiting = 0;
+
+    ngx_fitnudge_pg_gauge(&ngx_fitnudge_pg.primary, states, &ops, &waiting);
+    ngx_fitnudge_pg_gauge(&ngx_fitnudge_pg.slow, states, &ops, &waiting);
+
+    for (i = 0; i < ngx_fitnudge_pg.nreplicas; i++) {
+        ngx_fitnudge_pg_gauge(&ngx_fitnudge_pg.replicas[i], states, &ops, &waiting);
+    }
+
+    ngx_fitnudge_gauge(NGX_FITNUDGE_G_POSTGRES_READY, states[NGX_FITNUDGE_PG_READY]);
+    ngx_fitnudge_gauge(NGX_FITNUDGE_G_POSTGRES_CONNECTING, states[NGX_FITNUDGE_PG_CONNECTING]);
+    ngx_fitnudge_gauge(NGX_FITNUDGE_G_POSTGRES_AWAY, states[NGX_FITNUDGE_PG_AWAY]);
+    ngx_fitnudge_gauge(NGX_FITNUDGE_G_POSTGRES_IN_FLIGHT, ops);
+    ngx_fitnudge_gauge(NGX_FITNUDGE_G_POSTGRES_QUEUED, waiting);
 }
 
 
@@ -237,7 +273,7 @@ ngx_fitnudge_pg_again(ngx_fitnudge_op_t *op)
         backend = &ngx_fitnudge_pg.primary;
     }
 
-    ngx_fitnudge_count(NGX_FITNUDGE_M_PG_AGAIN, 1);
+    ngx_fitnudge_count(NGX_FITNUDGE_M_POSTGRES_RETRIES, 1);
 
     if (ngx_fitnudge_pg_backend_query(backend, op) != NGX_OK) {
         ngx_fitnudge_pg_finish(op, NGX_ERROR);

@@ -13,6 +13,7 @@
 #include "ngx_fitnudge_redis_conn.h"
 #include "ngx_fitnudge_redis_changes.h"
 #include "ngx_fitnudge_shm.h"
+#include "ngx_fitnudge_metrics.h"
 #include "../worker/libfitnudge/fn_time.h"
 
 
@@ -48,7 +49,8 @@ static const ngx_fitnudge_redis_role_t  ngx_fitnudge_redis_commands_role = {
     ngx_fitnudge_redis_commands_reply,
     ngx_fitnudge_redis_commands_idle,
     ngx_fitnudge_redis_commands_lost,
-    1
+    1,
+    0
 };
 
 static const ngx_fitnudge_redis_role_t  ngx_fitnudge_redis_replies_role = {
@@ -57,6 +59,7 @@ static const ngx_fitnudge_redis_role_t  ngx_fitnudge_redis_replies_role = {
     ngx_fitnudge_redis_replies_reply,
     NULL,
     ngx_fitnudge_redis_nothing,
+    1,
     1
 };
 
@@ -73,6 +76,7 @@ static struct {
     ngx_queue_t                  fifo;              /* ops with a command sent, oldest first */
     ngx_uint_t                   nops;
     ngx_queue_t                  waiters[BUCKETS];  /* ops by job id */
+    ngx_uint_t                   nwaiters;
 
     unsigned                     started:1;
 } ngx_fitnudge_redis;
@@ -115,6 +119,7 @@ ngx_fitnudge_redis_command(ngx_fitnudge_op_t *op, int argc, const char **argv, c
         || ngx_fitnudge_redis.nops >= OPS_MAX
         || ngx_fitnudge_redis_conn_send(&ngx_fitnudge_redis.commands, argc, argv, argvlen) != NGX_OK)
     {
+        ngx_fitnudge_count(NGX_FITNUDGE_M_REDIS_UNAVAILABLE, 1);
         ngx_fitnudge_op_free(op);
         return NGX_DECLINED;
     }
@@ -122,6 +127,7 @@ ngx_fitnudge_redis_command(ngx_fitnudge_op_t *op, int argc, const char **argv, c
     ngx_queue_insert_tail(&ngx_fitnudge_redis.fifo, &op->queue);
     ngx_fitnudge_redis.nops++;
     op->queued = 1;
+    op->kind = NGX_FITNUDGE_OP_REDIS;
 
     return NGX_OK;
 }
@@ -132,6 +138,18 @@ ngx_fitnudge_redis_up(void)
 {
     return ngx_fitnudge_redis_conn_usable(&ngx_fitnudge_redis.commands)
            && ngx_fitnudge_redis_conn_usable(&ngx_fitnudge_redis.replies);
+}
+
+
+void
+ngx_fitnudge_redis_gauges(void)
+{
+    ngx_fitnudge_gauge(NGX_FITNUDGE_G_REDIS_COMMANDS, ngx_fitnudge_redis.commands.ready);
+    ngx_fitnudge_gauge(NGX_FITNUDGE_G_REDIS_REPLIES, ngx_fitnudge_redis.replies.ready);
+    ngx_fitnudge_gauge(NGX_FITNUDGE_G_REDIS_IN_FLIGHT, ngx_fitnudge_redis.nops);
+    ngx_fitnudge_gauge(NGX_FITNUDGE_G_WRITES_WAITING, ngx_fitnudge_redis.nwaiters);
+
+    ngx_fitnudge_redis_changes_gauges();
 }
 
 
@@ -153,6 +171,8 @@ ngx_fitnudge_redis_wait(ngx_fitnudge_op_t *op, const u_char *id)
     ngx_memcpy(op->id, id, ID_LEN);
     op->released = ngx_fitnudge_redis_waiter_released;
     op->queued = 1;
+    op->kind = NGX_FITNUDGE_OP_WRITE;
+    ngx_fitnudge_redis.nwaiters++;
 
     ngx_queue_insert_tail(ngx_fitnudge_redis_bucket(id), &op->queue);
 
@@ -298,6 +318,10 @@ ngx_fitnudge_redis_commands_reply(ngx_fitnudge_redis_conn_t *conn, redisReply *r
     q = ngx_queue_head(&ngx_fitnudge_redis.fifo);
     ngx_queue_remove(q);
     ngx_fitnudge_redis.nops--;
+
+    if (reply->type == REDIS_REPLY_ERROR) {
+        ngx_fitnudge_count(NGX_FITNUDGE_M_REDIS_ERRORS, 1);
+    }
 
     /* it became a replica, or began to load its data anew */
     unfit = reply->type == REDIS_REPLY_ERROR
@@ -449,6 +473,10 @@ ngx_fitnudge_redis_deliver(const char *p, size_t n)
         }
     }
 
+    if (ngx_queue_empty(&found)) {
+        ngx_fitnudge_count(NGX_FITNUDGE_M_REPLIES_UNCLAIMED, 1);
+    }
+
     /* one that completes may let go of another: it then leaves this queue by itself */
     while (!ngx_queue_empty(&found)) {
         q = ngx_queue_head(&found);
@@ -457,6 +485,7 @@ ngx_fitnudge_redis_deliver(const char *p, size_t n)
         ngx_queue_remove(q);
         op->queued = 0;
         op->released = NULL;
+        ngx_fitnudge_redis.nwaiters--;
 
         ngx_fitnudge_op_complete(op, NGX_OK, &reply);
     }
@@ -474,5 +503,6 @@ static void
 ngx_fitnudge_redis_waiter_released(ngx_fitnudge_op_t *op)
 {
     ngx_queue_remove(&op->queue);
+    ngx_fitnudge_redis.nwaiters--;
     ngx_fitnudge_op_free(op);
 }

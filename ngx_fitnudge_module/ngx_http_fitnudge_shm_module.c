@@ -15,12 +15,14 @@
 
 #include "ngx_http_fitnudge.h"
 #include "ngx_fitnudge_shm.h"
+#include "ngx_fitnudge_metrics.h"
 
 
 #define LAYOUT      2           /* of this structure; a zone of another layout is refused */
 #define COUNTERS    65536       /* fewer in a small zone */
 #define WINDOW      32
 #define COMPLAIN_INTERVAL  60   /* s */
+#define SWEEP       65536       /* slots counted at a time */
 #define UNUSED      0
 #define DEAD        1
 
@@ -378,6 +380,7 @@ ngx_fitnudge_shm_insert(uint64_t hi, uint64_t lo, uint64_t until)
 
     if (place == NULL) {
         evicted = ++sh->evicted;
+        ngx_fitnudge_count(NGX_FITNUDGE_M_REVOCATIONS_EVICTED, 1);
 
         /* what expires first goes, and that may be the new one */
         if (first->until >= until) {
@@ -392,6 +395,8 @@ ngx_fitnudge_shm_insert(uint64_t hi, uint64_t lo, uint64_t until)
     __atomic_store_n(&place->lo, lo, __ATOMIC_SEQ_CST);
     __atomic_store_n(&place->until, until, __ATOMIC_SEQ_CST);
 
+    ngx_fitnudge_count(NGX_FITNUDGE_M_REVOCATIONS, 1);
+
 done:
 
     ngx_shmtx_unlock(&ngx_fitnudge_shm_pool->mutex);
@@ -401,6 +406,39 @@ done:
         ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
                       "fitnudge: %uL ended sessions were forgotten too early: \"fitnudge_zone\" is too small", evicted);
     }
+}
+
+
+/*
+ * The table can be large, and nothing tells when an entry expires: each call counts a part of it, some tenths of a
+ * millisecond long, and the number is known when the end is reached.  One process does it.
+ */
+void
+ngx_fitnudge_shm_gauges(void)
+{
+    uint64_t             now;
+    ngx_uint_t           last;
+    ngx_fitnudge_shm_t  *sh = ngx_fitnudge_shm;
+    static ngx_uint_t    at, used;
+
+    if (sh == NULL || ngx_worker != 0) {
+        return;
+    }
+
+    now = (uint64_t) ngx_time();
+    last = ngx_min(at + SWEEP, sh->slots_n);
+
+    for ( /* void */ ; at < last; at++) {
+        used += __atomic_load_n(&sh->slots[at].until, __ATOMIC_RELAXED) > now;
+    }
+
+    if (at == sh->slots_n) {
+        ngx_fitnudge_gauge(NGX_FITNUDGE_G_REVOKED_USED, (int64_t) used);
+        at = 0;
+        used = 0;
+    }
+
+    ngx_fitnudge_gauge(NGX_FITNUDGE_G_REVOKED_MAX, (int64_t) sh->slots_n);
 }
 
 

@@ -38,7 +38,7 @@ clean('cppcheck has nothing to say of the module', @cppcheck, '-Iworker/libfitnu
 }
 
 # Every perl file compiles.
-for my $file (sort grep { m{^t/} } split /\n/, `git ls-files -co --exclude-standard -- '*.pl' '*.pm' 't/lib/supervise' 't/bench/bench'`) {
+for my $file (sort grep { m{^t/} } split /\n/, `git ls-files -co --exclude-standard -- '*.pl' '*.pm' 't/lib/supervise' 't/bench/bench' 't/soak/soak'`) {
     my $out = `perl -It/lib -c '$file' 2>&1`;
     ok($? == 0, "$file compiles") or diag($out);
 }
