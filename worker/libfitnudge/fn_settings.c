@@ -159,7 +159,7 @@ const fn_setting_t  fn_settings_table[] = {
     { "posthog_attempts", FN_SCOPE_WORKER, FN_S_INT, S(posthog_attempts), "3", 0, 1, 10,
       "Attempts" },
 
-    { "n8n_webhook_url", FN_SCOPE_WORKER, FN_S_SECRET_URL, S(n8n_webhook_url), NULL, 0, 8, 0,
+    { "n8n_webhook_url", FN_SCOPE_WORKER, FN_S_SECRET_URL, S(n8n_webhook_url), NULL, 0, 0, 0,
       "Webhook that starts a workflow" },
     { "n8n_auth", FN_SCOPE_WORKER, FN_S_CHOICE, S(n8n_auth), "none", 0, 0, 0,
       "How the webhook knows us" },
@@ -172,14 +172,14 @@ const fn_setting_t  fn_settings_table[] = {
     { "n8n_attempts", FN_SCOPE_WORKER, FN_S_INT, S(n8n_attempts), "3", 0, 1, 10,
       "Attempts" },
 
-    { "slack_webhook_url", FN_SCOPE_WORKER, FN_S_SECRET_URL, S(slack_webhook_url), NULL, 0, 8, 0,
+    { "slack_webhook_url", FN_SCOPE_WORKER, FN_S_SECRET_URL, S(slack_webhook_url), NULL, 0, 0, 0,
       "Webhook of the channel for alerts" },
     { "slack_timeout", FN_SCOPE_WORKER, FN_S_TIME, S(slack_timeout_ms), "30s", 0, 100, 120 * SECOND,
       "Time of one attempt" },
     { "slack_attempts", FN_SCOPE_WORKER, FN_S_INT, S(slack_attempts), "3", 0, 1, 10,
       "Attempts" },
 
-    { "sentry_dsn", FN_SCOPE_WORKER, FN_S_SECRET_URL, S(sentry_dsn), NULL, 0, 8, 0,
+    { "sentry_dsn", FN_SCOPE_WORKER, FN_S_SECRET_URL, S(sentry_dsn), NULL, 0, 0, 0,
       "Address of the project" },
     { "sentry_environment", FN_SCOPE_WORKER, FN_S_TEXT, S(sentry_environment), "production", 0, 1, 64,
       "Which installation this is" },

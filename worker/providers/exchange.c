@@ -213,23 +213,3 @@ fn_clean_text(fn_buf_t *b, const char *s, size_t n, size_t max, int lines)
         fn_buf_add(b, s + i, 1);
     }
 }
-
-
-void
-fn_add_percent(fn_buf_t *b, const char *s, size_t n, int slash)
-{
-    size_t         i;
-    unsigned char  c;
-
-    for (i = 0; i < n; i++) {
-        c = (unsigned char) s[i];
-
-        if ((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9')
-            || c == '-' || c == '.' || c == '_' || c == '~' || (slash && c == '/'))
-        {
-            fn_buf_add(b, s + i, 1);
-        } else {
-            fn_buf_addf(b, "%%%02X", c);
-        }
-    }
-}

@@ -34,9 +34,6 @@ fn_outcome_e fn_call_parse(const fn_pair_t *pair, const fn_response_t *r, fn_cal
 /* Appends s, without control characters (newline and tab may stay when `lines`), at most max code points, valid UTF-8 stays valid. */
 void fn_clean_text(fn_buf_t *b, const char *s, size_t n, size_t max, int lines);
 
-/* As %-encoding of everything but A-Za-z0-9-._~ and, with `slash`, '/' (RFC 3986 section 2.3). */
-void fn_add_percent(fn_buf_t *b, const char *s, size_t n, int slash);
-
 /* All providers, ended by NULL. */
 extern const fn_provider_t *const fn_providers[];
 
