@@ -12,7 +12,7 @@ packages=(
     postgresql-15 postgresql-15-pgtap libtap-parser-sourcehandler-pgtap-perl
     redis-server redis-tools
     sqitch libdbd-pg-perl libdbi-perl
-    libhiredis-dev libpq-dev libyajl-dev libcurl4-openssl-dev libssl-dev libcrypt-dev libxxhash-dev
+    libhiredis-dev libpq-dev libyajl-dev libcurl4-openssl-dev libssl-dev libcrypt-dev libxxhash-dev libicu-dev
     check libsubunit-dev
     perl libmojolicious-perl libev-perl
     gcc libc6-dev make pkg-config

@@ -103,7 +103,7 @@ fn_url_is_local(const char *url)
 
         if (strncasecmp(host, names[i], n) == 0 && (host[n] == '\0' || host[n] == ':' || host[n] == '/')) {
             /* a name and password before an @ would make it another host */
-            return strcspn(host, "/?#") < strcspn(host, "@");
+            return strcspn(host, "/?#") <= strcspn(host, "@");
         }
     }
 
