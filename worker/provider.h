@@ -77,7 +77,7 @@ typedef struct {
     unsigned             renewed;       /* times parse wanted to begin again */
 
     /* What parse says besides its outcome; fn_call_parse() resets these before. */
-    long                 wait_ms;       /* FN_RETRY, FN_BUSY: not before; -1 = the loop's own backoff */
+    long                 wait_ms;       /* nothing more to this service before, whatever the outcome; -1 = the loop's own backoff */
     int                  again;         /* FN_RETRY: at once, from the first pair */
     const char          *alert;         /* an operator has to act: a constant sentence; NULL = none */
 } fn_call_t;

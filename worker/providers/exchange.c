@@ -29,7 +29,7 @@ fn_exchange_url(fn_exchange_t *x, const char *base, const char *path)
     const char  *p;
 
     len = strlen(base);
-    while (len > 0 && base[len - 1] == '/') {
+    while (path[0] != '\0' && len > 0 && base[len - 1] == '/') {
         len--;
     }
 

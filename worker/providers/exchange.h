@@ -7,7 +7,7 @@
 /* Empties the request; the body keeps its memory. */
 void fn_exchange_begin(fn_exchange_t *x, fn_method_e method, int64_t timeout_ms, int64_t attempts);
 
-/* base without its trailing slashes, then path. 0, or -1: it does not fit, or has a control character or a blank. */
+/* base without its trailing slashes, then path; with an empty path base as it is. 0, or -1: it does not fit, or has a control character or a blank. */
 int  fn_exchange_url(fn_exchange_t *x, const char *base, const char *path);
 
 /* 0, or -1: one too many, too long, or a value that could end the line. */
