@@ -263,6 +263,12 @@ START_TEST(test_injection)
     ck_assert_int_eq(fn_message_build(&b, &m), 0);
     lines_ok(b.data);
 
+    memset(name, '"', 60);
+    name[60] = '\0';
+    fn_buf_reset(&b);
+    ck_assert_int_eq(fn_message_build(&b, &m), 0);
+    lines_ok(b.data);
+
     m.subject = m.to_name = "x";
     m.to = "u@x.example\r\nBcc: y";
     ck_assert_int_eq(fn_message_build(&b, &m), -1);

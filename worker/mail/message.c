@@ -138,7 +138,7 @@ fn_message_id(fn_buf_t *b, const char *id, const char *from)
 static void
 fn_message_mailbox(fn_buf_t *b, const char *field, const char *name, const char *address)
 {
-    size_t    i;
+    size_t    i, width;
     fn_buf_t  clean = FN_BUF_INIT;
 
     fn_buf_addf(b, "%s: ", field);
@@ -147,7 +147,11 @@ fn_message_mailbox(fn_buf_t *b, const char *field, const char *name, const char 
         fn_clean_text(&clean, name, strlen(name), FN_NAME_MAX, 0);
     }
 
-    if (clean.len > 0 && fn_message_plain(clean.data, clean.len) && clean.len <= 60) {
+    for (i = 0, width = clean.len; i < clean.len; i++) {
+        width += clean.data[i] == '"' || clean.data[i] == '\\';
+    }
+
+    if (clean.len > 0 && fn_message_plain(clean.data, clean.len) && width <= 60) {
         fn_buf_adds(b, "\"");
         for (i = 0; i < clean.len; i++) {
             if (clean.data[i] == '"' || clean.data[i] == '\\') {

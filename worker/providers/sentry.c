@@ -1,5 +1,4 @@
 /* An error to Sentry: an envelope with one event (developer documentation, "Envelopes", "Event payloads", "Rate limiting"). */
-#define _GNU_SOURCE
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +33,7 @@ static int fn_sentry_tag(void *data, const char *key, size_t key_len, const fn_j
 static void fn_sentry_text(fn_buf_t *b, const char *s, size_t n, size_t max);
 static fn_outcome_e fn_sentry_parse(const fn_response_t *r, fn_call_t *c, fn_buf_t *result);
 static long fn_sentry_pause(const fn_response_t *r);
+static int fn_sentry_is_ours(const char *p, size_t n);
 
 enum { FN_E_LEVEL, FN_E_MESSAGE, FN_E_LOGGER, FN_E_TYPE, FN_E_VALUE, FN_E_TAGS, FN_E_TRACE, FN_E_SPAN, FN_E_SERVER };
 
@@ -306,14 +306,35 @@ fn_sentry_pause(const fn_response_t *r)
             continue;
         }
 
-        /* Ours is "error". */
         for (len = 0; category + len < limit && category[len] != ':'; len++) { /* void */ }
 
-        if (len == 0 || memmem(category, len, "error", 5) != NULL) {
+        if (len == 0 || fn_sentry_is_ours(category, len)) {
             seconds = seconds > FN_SENTRY_PAUSE_MAX ? FN_SENTRY_PAUSE_MAX : seconds;
             longest = seconds * 1000 > longest ? seconds * 1000 : longest;
         }
     }
 
     return longest;
+}
+
+
+/* Whether "error" is among the categories, which are separated by semicolons. */
+static int
+fn_sentry_is_ours(const char *p, size_t n)
+{
+    size_t       len;
+    const char  *semicolon;
+
+    for (; n > 0; p += len, n -= len) {
+        semicolon = memchr(p, ';', n);
+        len = semicolon != NULL ? (size_t) (semicolon - p) : n;
+
+        if (len == 5 && memcmp(p, "error", 5) == 0) {
+            return 1;
+        }
+
+        len += semicolon != NULL;
+    }
+
+    return 0;
 }
