@@ -372,7 +372,10 @@ fn_mail_render(const fn_mail_templates_t *t, const fn_mail_kind_t *kind, fn_mail
             break;
         }
 
-        if (fn_mail_name_is(&m, "content")) {
+        if (m.name == NULL) {
+            rc = -1;
+
+        } else if (fn_mail_name_is(&m, "content")) {
             fn_buf_add(html, content.data != NULL ? content.data : "", content.len);
 
         } else if (fn_mail_name_is(&m, "language")) {

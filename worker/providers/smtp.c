@@ -31,6 +31,7 @@ static int fn_smtp_build(fn_exchange_t *x, fn_call_t *c);
 static int fn_smtp_transport(fn_exchange_t *x, const fn_settings_t *s, const char *from, const char *to);
 static int fn_smtp_message(fn_exchange_t *x, const fn_call_t *c, const fn_json_field_t *f, const char *from);
 static int fn_smtp_var(void *data, const char *key, size_t key_len, const fn_json_field_t *value);
+static int fn_smtp_add(fn_smtp_vars_t *vars, const char *name, const char *text, int64_t number);
 static const char *fn_smtp_from(const fn_settings_t *s);
 static fn_outcome_e fn_smtp_parse(const fn_response_t *r, fn_call_t *c, fn_buf_t *result);
 
@@ -157,10 +158,7 @@ fn_smtp_message(fn_exchange_t *x, const fn_call_t *c, const fn_json_field_t *f, 
         goto done;
     }
 
-    vars.var[vars.n].name = strdup("user_name");
-    vars.var[vars.n++].text = strdup(fn_json_text(&f[FN_M_NAME]));
-
-    if (vars.var[vars.n - 1].name == NULL || vars.var[vars.n - 1].text == NULL) {
+    if (fn_smtp_add(&vars, "user_name", fn_json_text(&f[FN_M_NAME]), 0) != 0) {
         goto done;
     }
 
@@ -218,6 +216,31 @@ done:
 }
 
 
+/* There is room for one more. 0, or -1: no memory. */
+static int
+fn_smtp_add(fn_smtp_vars_t *vars, const char *name, const char *text, int64_t number)
+{
+    char           *own_name, *own_text;
+    fn_mail_var_t  *var;
+
+    own_name = strdup(name);
+    own_text = text != NULL ? strdup(text) : NULL;
+
+    if (own_name == NULL || (text != NULL && own_text == NULL)) {
+        free(own_name);
+        free(own_text);
+        return -1;
+    }
+
+    var = &vars->var[vars->n++];
+    var->name = own_name;
+    var->text = own_text;
+    var->number = number;
+
+    return 0;
+}
+
+
 /* Copies a value; an address in a mail that is counted becomes one that counts. */
 static int
 fn_smtp_var(void *data, const char *key, size_t key_len, const fn_json_field_t *value)
@@ -225,7 +248,6 @@ fn_smtp_var(void *data, const char *key, size_t key_len, const fn_json_field_t *
     int              rc;
     fn_buf_t         link = FN_BUF_INIT;
     const char      *text;
-    fn_mail_var_t   *var;
     fn_smtp_vars_t  *vars = data;
 
     if (vars->n == FN_MAIL_VARS - 1 || key_len == 0 || key_len > 64 || strlen(key) != key_len || strcmp(key, "user_name") == 0) {
@@ -251,11 +273,7 @@ fn_smtp_var(void *data, const char *key, size_t key_len, const fn_json_field_t *
     }
 
     if (rc == 0) {
-        var = &vars->var[vars->n++];
-        var->number = value->number;
-        var->name = strdup(key);
-        var->text = text != NULL ? strdup(text) : NULL;
-        rc = var->name == NULL || (text != NULL && var->text == NULL) ? -1 : 0;
+        rc = fn_smtp_add(vars, key, text, value->number);
     }
 
     fn_buf_free(&link);
