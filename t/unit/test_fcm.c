@@ -286,6 +286,9 @@ START_TEST(test_answer)
     /* a revoked token is renewed once */
     memcpy(process.fcm_token.token, "old", 4);
     process.fcm_token.until_ms = NOW_MS * 2;
+    ck_assert_int_eq(parse(send_pair, 401, ""), FN_RETRY);
+    ck_assert_int_eq(call.again, 1);
+    call.renewed = 0;
     ck_assert_int_eq(parse(send_pair, 401, ERROR(401, "UNAUTHENTICATED", "m", "")), FN_RETRY);
     ck_assert_int_eq(call.again, 1);
     ck_assert_ptr_null(call.alert);

@@ -53,6 +53,7 @@ static int fn_fcm_message(fn_buf_t *b, const fn_call_t *c, const fn_json_field_t
 static int fn_fcm_data(void *data, const char *key, size_t key_len, const fn_json_field_t *value);
 static fn_outcome_e fn_fcm_send_parse(const fn_response_t *r, fn_call_t *c, fn_buf_t *result);
 static fn_outcome_e fn_fcm_refused(const fn_response_t *r, fn_call_t *c, fn_buf_t *result);
+static fn_outcome_e fn_fcm_unauthorized(fn_call_t *c);
 
 static const fn_pair_t  fn_fcm_pairs[] = {
     { "google_oauth", fn_fcm_token_build, fn_fcm_token_parse },
@@ -334,11 +335,12 @@ fn_fcm_refused(const fn_response_t *r, fn_call_t *c, fn_buf_t *result)
     }
 
     if (r->body_len > FN_FCM_ANSWER_MAX || fn_json_get(r->body, r->body_len, f) != 0) {
-        fn_json_free(f);
-        if (r->status == 429 || r->status >= 500) {
-            c->wait_ms = c->wait_ms > 0 ? c->wait_ms : r->status == 429 ? FN_FCM_QUOTA_MS : FN_FCM_BACKOFF_MS;
+        /* A proxy's words: the status has to do. */
+        if (c->wait_ms < 0 && outcome != FN_DEAD) {
+            c->wait_ms = r->status == 429 ? FN_FCM_QUOTA_MS : FN_FCM_BACKOFF_MS;
         }
-        return outcome;
+        fn_json_free(f);
+        return r->status == 401 ? fn_fcm_unauthorized(c) : outcome;
     }
 
     code = fn_json_text(&f[0]);
@@ -377,20 +379,24 @@ fn_fcm_refused(const fn_response_t *r, fn_call_t *c, fn_buf_t *result)
 
     fn_json_free(f);
 
-    /* The token was revoked before its time: another one, once. */
-    if (r->status == 401) {
-        if (c->process != NULL) {
-            fn_oauth_clear(&c->process->fcm_token);
-        }
+    return r->status == 401 ? fn_fcm_unauthorized(c) : outcome;
+}
 
-        if (c->renewed++ == 0) {
-            c->again = 1;
-            return FN_RETRY;
-        }
 
-        c->alert = "FCM: the service account's token is refused";
-        return FN_DEAD;
+/* The token was revoked before its time: another one, once. */
+static fn_outcome_e
+fn_fcm_unauthorized(fn_call_t *c)
+{
+    if (c->process != NULL) {
+        fn_oauth_clear(&c->process->fcm_token);
     }
 
-    return outcome;
+    if (c->renewed++ == 0) {
+        c->again = 1;
+        return FN_RETRY;
+    }
+
+    c->alert = "FCM: the service account's token is refused";
+
+    return FN_DEAD;
 }

@@ -201,7 +201,7 @@ fn_smtp_message(fn_exchange_t *x, const fn_call_t *c, const fn_json_field_t *f, 
 
 done:
 
-    for (i = 0; i < vars.n; i++) {
+    for (i = 0; i < FN_MAIL_VARS; i++) {
         free((char *) vars.var[i].name);
         free((char *) vars.var[i].text);
     }
