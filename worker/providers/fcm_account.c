@@ -183,6 +183,7 @@ fn_fcm_assertion(fn_buf_t *b, const fn_fcm_account_t *a, int64_t now_s)
     fn_buf_addf(&part, "{\"alg\":\"RS256\",\"typ\":\"JWT\",\"kid\":\"%s\"}", a->key_id);
     fn_base64url_encode(&jwt, part.len > 0 ? part.data : "", part.len);
     fn_buf_adds(&jwt, ".");
+    jwt.failed |= part.failed;
 
     fn_buf_reset(&part);
     fn_buf_addf(&part, "{\"iss\":\"%s\",\"scope\":\"" FN_FCM_SCOPE "\",\"aud\":\"%s\",\"iat\":%lld,\"exp\":%lld}",

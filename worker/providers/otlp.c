@@ -98,7 +98,13 @@ fn_otlp_span(void *data, const char *key, size_t key_len, const fn_json_field_t 
         return -1;
     }
 
-    if (value->type != FN_JSON_OBJECT || fn_json_get(value->raw.p, value->raw.n, f) != 0 || !fn_otlp_good(f)) {
+    /* It has been read once: now only memory can be missing. */
+    if (value->type == FN_JSON_OBJECT && fn_json_get(value->raw.p, value->raw.n, f) != 0) {
+        fn_json_free(f);
+        return -1;
+    }
+
+    if (value->type != FN_JSON_OBJECT || !fn_otlp_good(f)) {
         fn_json_free(f);
         return 0;
     }
@@ -116,7 +122,7 @@ fn_otlp_span(void *data, const char *key, size_t key_len, const fn_json_field_t 
     attributes.n = attributes.seen = 0;
 
     if (f[FN_O_ATTRIBUTES].type == FN_JSON_OBJECT) {
-        (void) fn_json_each(f[FN_O_ATTRIBUTES].raw.p, f[FN_O_ATTRIBUTES].raw.n, fn_otlp_attribute, &attributes);
+        b->failed |= fn_json_each(f[FN_O_ATTRIBUTES].raw.p, f[FN_O_ATTRIBUTES].raw.n, fn_otlp_attribute, &attributes) != 0;
     }
 
     fn_buf_addf(b, "],\"status\":{%s}}", f[FN_O_ERROR].type == FN_JSON_BOOL && f[FN_O_ERROR].number ? "\"code\":2" : "");

@@ -107,8 +107,13 @@ fn_posthog_event(void *data, const char *key, size_t key_len, const fn_json_fiel
         return -1;
     }
 
+    /* It has been read once: now only memory can be missing. */
+    if (value->type == FN_JSON_OBJECT && fn_json_get(value->raw.p, value->raw.n, f) != 0) {
+        fn_json_free(f);
+        return -1;
+    }
+
     if (value->type != FN_JSON_OBJECT
-        || fn_json_get(value->raw.p, value->raw.n, f) != 0
         || f[0].text.len == 0 || f[0].text.len > FN_POSTHOG_NAME_MAX
         || f[1].text.len == 0 || f[1].text.len > FN_POSTHOG_NAME_MAX
         || (f[2].type != FN_JSON_OBJECT && f[2].type != FN_JSON_ABSENT))

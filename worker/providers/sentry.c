@@ -188,7 +188,7 @@ fn_sentry_event(fn_buf_t *b, const fn_call_t *c, const char *id, const fn_json_f
 
     fn_buf_adds(b, ",\"tags\":{");
     if (f[FN_E_TAGS].type == FN_JSON_OBJECT) {
-        (void) fn_json_each(f[FN_E_TAGS].raw.p, f[FN_E_TAGS].raw.n, fn_sentry_tag, &tags);
+        b->failed |= fn_json_each(f[FN_E_TAGS].raw.p, f[FN_E_TAGS].raw.n, fn_sentry_tag, &tags) != 0;
     }
     fn_buf_adds(b, "}");
 
@@ -209,12 +209,11 @@ fn_sentry_tag(void *data, const char *key, size_t key_len, const fn_json_field_t
 {
     fn_sentry_tags_t  *tags = data;
 
-    if (key_len == 0 || key_len > 32 || (value->type != FN_JSON_STRING && value->type != FN_JSON_NUMBER && value->type != FN_JSON_BOOL)) {
+    /* One too many, or not what a tag can be: it is left out. */
+    if (tags->n == FN_SENTRY_TAGS || key_len == 0 || key_len > 32
+        || (value->type != FN_JSON_STRING && value->type != FN_JSON_NUMBER && value->type != FN_JSON_BOOL))
+    {
         return 0;
-    }
-
-    if (tags->n == FN_SENTRY_TAGS) {
-        return -1;
     }
 
     if (tags->n++ > 0) {
