@@ -35,7 +35,8 @@ usage() {
 ./build.sh clean                    stops, and removes build/ and .run/ with its data
 
 Environment of run: FITNUDGE_PORT (8080), FITNUDGE_ADDRESS (127.0.0.1), FITNUDGE_RUN (.run), DATABASE_URL, REDIS_URL,
-JWT_SECRET_KEY, CSRF_SECRET_KEY, OPENAI_API_KEY, OPENAI_BASE_URL.  Of bench: BENCH_SECONDS (10).
+JWT_SECRET_KEY, CSRF_SECRET_KEY, OPENAI_API_KEY, OPENAI_BASE_URL, and those of other services (docs/providers.md).
+Of bench: BENCH_SECONDS (10).
 END
 }
 
