@@ -12,7 +12,7 @@ packages=(
     postgresql-15 postgresql-15-pgtap libtap-parser-sourcehandler-pgtap-perl
     redis-server redis-tools
     sqitch libdbd-pg-perl libdbi-perl
-    libhiredis-dev libpq-dev libyajl-dev libcurl4-openssl-dev libssl-dev libcrypt-dev libxxhash-dev
+    libhiredis-dev libpq-dev libyajl-dev libcurl4-openssl-dev libssl-dev libcrypt-dev libxxhash-dev libicu-dev
     check libsubunit-dev
     perl libmojolicious-perl libev-perl
     gcc libc6-dev make pkg-config
@@ -36,7 +36,8 @@ usage() {
 ./build.sh clean                    stops, and removes build/ and .run/ with its data
 
 Environment of run: FITNUDGE_PORT (8080), FITNUDGE_ADDRESS (127.0.0.1), FITNUDGE_RUN (.run), DATABASE_URL, DATABASE_REPLICA_URL,
-REDIS_URL, JWT_SECRET_KEY, CSRF_SECRET_KEY, OPENAI_API_KEY, OPENAI_BASE_URL.  Of bench: BENCH_SECONDS (10).
+REDIS_URL, JWT_SECRET_KEY, CSRF_SECRET_KEY, OPENAI_API_KEY, OPENAI_BASE_URL, and those of other services
+(docs/providers.md).  Of bench: BENCH_SECONDS (10).
 Of soak: SOAK_SECONDS (3600), SOAK_REQUESTS (24000000), and what t/soak/soak says.
 END
 }

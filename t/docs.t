@@ -23,7 +23,7 @@ ok(@order > 20, 'sections were found');
 my %known;
 {
     my $table = slurp("$root/worker/libfitnudge/fn_settings.c");
-    while ($table =~ /\{\s*"([a-z_]+)",\s*FN_SCOPE_(HTTP|WORKER),\s*FN_S_(\w+),[^,]*(?:\([^)]*\))?[^,]*,\s*("[^"]*"|NULL)/g) {
+    while ($table =~ /\{\s*"([a-z0-9_]+)",\s*FN_SCOPE_(HTTP|WORKER),\s*FN_S_(\w+),[^,]*(?:\([^)]*\))?[^,]*,\s*("[^"]*"|NULL)/g) {
         $known{$1} = { context => $2 eq 'HTTP' ? qr/\bhttp\b/ : qr/^fitnudge_worker$/, default => $4 eq 'NULL' ? undef : substr($4, 1, -1), table => 1 };
     }
     cmp_ok(scalar(keys %known), '>', 20, 'the settings table was understood');

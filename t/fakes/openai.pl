@@ -1,6 +1,6 @@
 #!/usr/bin/env perl
 
-# A strict OpenAI: chat completions in the real wire format, which refuses what the real service refuses.
+# A strict OpenAI: chat completions and responses in the real wire format, which refuses what the real service refuses.
 #
 #   FAKE_OPENAI_KEY=test-key perl t/fakes/openai.pl daemon -l http://127.0.0.1:PORT
 #
@@ -97,10 +97,43 @@ sub completion ($body, %more) {
     };
 }
 
+# A response is asked for in other words: as a chat completion it can be judged and answered.
+sub as_chat ($body) {
+    return $body unless ref $body eq 'HASH';
+    my %chat = %$body;
+    for my $name (qw(messages max_completion_tokens max_tokens reasoning_effort response_format n stop seed)) {
+        return {model => 'x', messages => [{role => 'user', content => 'x'}], $name => 'unknown', unknown_of_responses => 1} if exists $chat{$name};
+    }
+    $chat{messages} = ref $chat{input} ? $chat{input} : [{role => 'user', content => $chat{input}}];
+    $chat{max_completion_tokens} = $chat{max_output_tokens} if exists $chat{max_output_tokens};
+    $chat{reasoning_effort} = $chat{reasoning}{effort} if ref $chat{reasoning} eq 'HASH' && exists $chat{reasoning}{effort};
+    delete @chat{qw(input max_output_tokens reasoning instructions text)};
+    return \%chat;
+}
+
+sub as_response ($chat) {
+    my $message = $chat->{choices}[0]{message};
+    my $usage = $chat->{usage};
+    return {
+        id => $chat->{id} =~ s/chatcmpl-/resp_/r, object => 'response', created_at => $chat->{created}, model => $chat->{model}, status => 'completed',
+        error => undef, incomplete_details => undef,
+        output => [
+            {id => 'rs_fake', type => 'reasoning', summary => []},
+            {id => 'msg_fake', type => 'message', role => 'assistant', status => 'completed', content => [defined $message->{refusal}
+                ? {type => 'refusal', refusal => $message->{refusal}} : {type => 'output_text', text => $message->{content}, annotations => []}]}
+        ],
+        usage => {
+            input_tokens => $usage->{prompt_tokens}, input_tokens_details => {cached_tokens => 0}, output_tokens => $usage->{completion_tokens},
+            output_tokens_details => {reasoning_tokens => 0}, total_tokens => $usage->{total_tokens}
+        }
+    };
+}
+
 sub answer ($c, $mode, $body) {
     $c->res->headers->header('x-request-id' => 'req_fake' . $served);
+    my $completion = sub (@more) { $c->stash('responses') ? as_response(completion(@more)) : completion(@more) };
 
-    return $c->render(json => completion($body)) if $mode eq 'ok' || $mode eq 'slow';
+    return $c->render(json => $completion->($body)) if $mode eq 'ok' || $mode eq 'slow';
 
     if ($mode eq '429') {
         $c->res->headers->header('retry-after' => $fault{retry_after}) if defined $fault{retry_after};
@@ -111,8 +144,8 @@ sub answer ($c, $mode, $body) {
         'insufficient_quota', 'insufficient_quota') if $mode eq 'quota';
     return failed($c, 500, 'The server had an error while processing your request.', 'server_error', undef) if $mode eq '500';
     return $c->render(data => '{"id":"chatcmpl-fake","choices":[{"mess', format => 'json') if $mode eq 'garbage';
-    return $c->render(json => completion($body, text => '')) if $mode eq 'empty';
-    return $c->render(json => completion($body, text => undef, refusal => "I'm sorry, I can't help with that.")) if $mode eq 'refusal';
+    return $c->render(json => $completion->($body, text => '')) if $mode eq 'empty';
+    return $c->render(json => $completion->($body, text => undef, refusal => "I'm sorry, I can't help with that.")) if $mode eq 'refusal';
 
     # Less than was announced, then the end of the connection.
     $c->res->headers->content_length(4096);
@@ -121,7 +154,10 @@ sub answer ($c, $mode, $body) {
     $c->write('{"id":"chatcmpl-fake","object":' => sub { Mojo::IOLoop->remove($tx->connection) });
 }
 
-post '/v1/chat/completions' => sub ($c) {
+post '/v1/responses' => sub ($c) { $c->stash(responses => 1); handle($c) };
+post '/v1/chat/completions' => sub ($c) { handle($c) };
+
+sub handle ($c) {
     my $body = eval { decode_json($c->req->body) };
     my %seen = (headers => {map { lc($_) => $c->req->headers->header($_) } $c->req->headers->names->@*}, body => $body);
     push @requests, \%seen;
@@ -140,6 +176,7 @@ post '/v1/chat/completions' => sub ($c) {
             'invalid_request_error', 'unsupported_content_type');
     }
 
+    $body = as_chat($body) if $c->stash('responses');
     if (my ($message, $param, $code) = complaint($body)) {
         return invalid($c, $message, $param, $code);
     }
@@ -157,7 +194,7 @@ post '/v1/chat/completions' => sub ($c) {
 
     return answer($c, $mode, $body) unless $delay;
     Mojo::IOLoop->timer($delay / 1000 => sub { answer($c, $mode, $body) });
-};
+}
 
 post '/_fake' => sub ($c) {
     my $wish = $c->req->json;

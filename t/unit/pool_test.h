@@ -69,6 +69,8 @@ test_settings(fn_settings_t *s)
     s->openai_attempts = 3;
     s->openai_price_input = 1250000;
     s->openai_price_output = 10000000;
+    s->openai_price_cached = 125000;
+    s->openai_api = (char *) "chat";
     s->ai_cache_ms = 86400LL * 1000;
     s->ai_budget_daily = 50000000;
     s->ai_budget_monthly = 1000000000;

@@ -98,6 +98,14 @@ START_TEST(test_settings)
         { "sql_processes", "4x", "a number" }, { "shutdown_timeout", "1h", "a time" }, { "shutdown_timeout", "soon", "a time" },
         { "openai_base_url", "ftp://x", "http" }, { "ai_budget_daily", "-1", "dollars" }, { "ai_budget_daily", "1.1234567", "dollars" },
         { "openai_api_key", "sk-123", "never as a literal" },
+        { "openai_api", "soap", "invalid value \"soap\": chat or responses is expected" },
+        { "smtp_tls", "yes", "starttls, tls or off is expected" },
+        { "smtp_port", "0", "a number from 1 to 65535" }, { "smtp_port", "env:FN_TEST_PORT", "invalid value \"2500x\"" },
+        { "slack_webhook_url", "https://hooks.example", "never as a literal" },
+        { "slack_webhook_url", "env:FN_TEST_PORT", "it must hold an http" },
+        { "fcm_service_account", "env:FN_TEST_PORT", "cannot open secret file \"2500x\"" },
+        { "elevenlabs_voices", "calm/xx=1", "voice ids" }, { "r2_bucket", "ab", "3 to 63 characters" },
+        { "smtp_from_name", "a\nBcc: x", "one line" }, { "mail_templates", "", "1 to 4096" },
     };
 
     ck_assert_int_eq(fn_settings_init(&s), 0);
@@ -105,21 +113,33 @@ START_TEST(test_settings)
     ck_assert_int_eq(s.access_ttl_ms, 900000);
     ck_assert_int_eq(s.openai_price_input, 1250000);
 
+    setenv("FN_TEST_PORT", "2500x", 1);
     for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        s.seen = 0;
+        memset(s.seen, 0, sizeof(s.seen));
         problem = fn_setting_apply(&s, fn_setting_find(bad[i][0], FN_SCOPE_WORKER), bad[i][1]);
         ck_assert_msg(problem != NULL && strstr(problem, bad[i][2]) != NULL, "%s %s: %s", bad[i][0], bad[i][1], problem ? problem : "accepted");
     }
 
-    s.seen = 0;
+    memset(s.seen, 0, sizeof(s.seen));
     ck_assert_ptr_null(fn_setting_apply(&s, fn_setting_find("sql_batch", FN_SCOPE_WORKER), "7"));
     ck_assert_str_eq(fn_setting_apply(&s, fn_setting_find("sql_batch", FN_SCOPE_WORKER), "8"), "is duplicate");
     ck_assert_int_eq(s.sql_batch, 7);
     ck_assert_ptr_null(fn_setting_apply(&s, fn_setting_find("ai_budget_daily", FN_SCOPE_WORKER), "0.5"));
     ck_assert_int_eq(s.ai_budget_daily, 500000);
 
+    setenv("FN_TEST_PORT", "2500", 1);
+    unsetenv("FN_TEST_NONE");
+    ck_assert_ptr_null(fn_setting_apply(&s, fn_setting_find("smtp_port", FN_SCOPE_WORKER), "env:FN_TEST_PORT"));
+    ck_assert_int_eq(s.smtp_port, 2500);
+    ck_assert_ptr_null(fn_setting_apply(&s, fn_setting_find("smtp_host", FN_SCOPE_WORKER), "env:FN_TEST_NONE"));
+    ck_assert_ptr_null(s.smtp_host);
+    ck_assert_ptr_null(fn_setting_apply(&s, fn_setting_find("otlp_endpoint", FN_SCOPE_WORKER), "env:FN_TEST_NONE"));
+    ck_assert_ptr_null(s.otlp_endpoint);
+    ck_assert_ptr_null(fn_setting_apply(&s, fn_setting_find("elevenlabs_voices", FN_SCOPE_WORKER), "abc calm=def calm/de=ghi"));
+    ck_assert_str_eq(s.smtp_tls, "starttls");
+
     ck_assert(fn_setting_apply(&s, fn_setting_find("fitnudge_redis", FN_SCOPE_HTTP), "localhost:6379") != NULL);
-    s.seen = 0;
+    memset(s.seen, 0, sizeof(s.seen));
     ck_assert_ptr_null(fn_setting_apply(&s, fn_setting_find("fitnudge_redis", FN_SCOPE_HTTP), "127.0.0.1:6379"));
     ck_assert(strstr(fn_settings_check(&s), "fitnudge_jwt_secret") != NULL);
     ck_assert_ptr_null(fn_setting_find("nonsense", FN_SCOPE_WORKER));

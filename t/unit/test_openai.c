@@ -4,9 +4,11 @@
 #include <stdlib.h>
 
 #include "jobs/json_get.h"
+#include "providers/exchange.h"
 #include "providers/openai.h"
 
 #define USAGE  "\"usage\":{\"prompt_tokens\":11,\"completion_tokens\":7,\"total_tokens\":18}"
+#define PARTS  "\"cached_tokens\":0,\"reasoning_tokens\":0"
 #define CTX    "{\"model\":\"%s\",\"safety_identifier\":\"abc\",\"messages\":[{\"role\":\"developer\",\"content\":\"hi \\u00e9\"}]}"
 
 static fn_settings_t  settings;
@@ -29,7 +31,7 @@ test_build_model(const char *model, const char *expected, const char *name)
 static void
 test_build(void)
 {
-    char           ctx[256], key[600];
+    char           ctx[256], key[FN_HEADER_MAX + 10];
     fn_exchange_t  x;
 
     memset(&x, 0, sizeof(x));
@@ -109,17 +111,17 @@ test_answers(void)
     static const struct { const char *name, *body; fn_outcome_e outcome; const char *result; } cases[] = {
         { "an answer", "{\"id\":\"c\",\"model\":\"gpt-5-2025\",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\","
           "\"content\":\" Go \\u00e9 \\n\",\"refusal\":null},\"finish_reason\":\"stop\"}]," USAGE "}",
-          FN_DONE, "{\"text\":\"Go \xc3\xa9\",\"model\":\"gpt-5-2025\",\"prompt_tokens\":11,\"completion_tokens\":7}" },
+          FN_DONE, "{\"text\":\"Go \xc3\xa9\",\"model\":\"gpt-5-2025\",\"prompt_tokens\":11,\"completion_tokens\":7," PARTS "}" },
         { "control characters go", "{\"choices\":[{\"message\":{\"content\":\"a\\u0000b\\u001bc\\u0085d\\ne\"},\"finish_reason\":\"length\"}]," USAGE "}",
-          FN_DONE, "{\"text\":\"abcd\\ne\",\"model\":\"gpt-5\",\"prompt_tokens\":11,\"completion_tokens\":7}" },
+          FN_DONE, "{\"text\":\"abcd\\ne\",\"model\":\"gpt-5\",\"prompt_tokens\":11,\"completion_tokens\":7," PARTS "}" },
         { "a refusal", "{\"choices\":[{\"message\":{\"content\":null,\"refusal\":\"no\"},\"finish_reason\":\"stop\"}]," USAGE "}",
-          FN_DEAD, "{\"text\":null,\"model\":\"gpt-5\",\"prompt_tokens\":11,\"completion_tokens\":7}" },
+          FN_DEAD, "{\"text\":null,\"model\":\"gpt-5\",\"prompt_tokens\":11,\"completion_tokens\":7," PARTS "}" },
         { "filtered", "{\"choices\":[{\"message\":{\"content\":\"x\"},\"finish_reason\":\"content_filter\"}]," USAGE "}",
-          FN_DEAD, "{\"text\":null,\"model\":\"gpt-5\",\"prompt_tokens\":11,\"completion_tokens\":7}" },
+          FN_DEAD, "{\"text\":null,\"model\":\"gpt-5\",\"prompt_tokens\":11,\"completion_tokens\":7," PARTS "}" },
         { "empty", "{\"choices\":[{\"message\":{\"content\":\" \\n\"},\"finish_reason\":\"length\"}]," USAGE "}",
-          FN_DEAD, "{\"text\":null,\"model\":\"gpt-5\",\"prompt_tokens\":11,\"completion_tokens\":7}" },
+          FN_DEAD, "{\"text\":null,\"model\":\"gpt-5\",\"prompt_tokens\":11,\"completion_tokens\":7," PARTS "}" },
         { "no choices", "{\"choices\":[]," USAGE "}",
-          FN_DEAD, "{\"text\":null,\"model\":\"gpt-5\",\"prompt_tokens\":11,\"completion_tokens\":7}" },
+          FN_DEAD, "{\"text\":null,\"model\":\"gpt-5\",\"prompt_tokens\":11,\"completion_tokens\":7," PARTS "}" },
         { "no usage", "{\"choices\":[{\"message\":{\"content\":\"x\"}}]}", FN_DEAD, NULL },
         { "negative usage", "{\"choices\":[{\"message\":{\"content\":\"x\"}}],\"usage\":{\"prompt_tokens\":-1,\"completion_tokens\":1}}", FN_DEAD, NULL },
         { "absurd usage", "{\"choices\":[{\"message\":{\"content\":\"x\"}}],\"usage\":{\"prompt_tokens\":1e300,\"completion_tokens\":9999999999}}", FN_DEAD, NULL },
@@ -130,7 +132,7 @@ test_answers(void)
         { "text behind", "{\"choices\":[]," USAGE "} x", FN_DEAD, NULL },
         { "invalid UTF-8", "{\"choices\":[{\"message\":{\"content\":\"\xff\"}}]," USAGE "}", FN_DEAD, NULL },
         { "choices of another shape", "{\"choices\":{\"0\":{\"message\":7}}," USAGE "}",
-          FN_DEAD, "{\"text\":null,\"model\":\"gpt-5\",\"prompt_tokens\":11,\"completion_tokens\":7}" }
+          FN_DEAD, "{\"text\":null,\"model\":\"gpt-5\",\"prompt_tokens\":11,\"completion_tokens\":7," PARTS "}" }
     };
 
     for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -153,7 +155,7 @@ test_large(void)
     deep = malloc(1 << 20);
     memset(deep, '[', 1 << 20);
     ok(parse(200, deep, 1 << 20, 0, -1, &out) == FN_DEAD, "a million brackets");
-    ok(parse(429, deep, 1 << 20, 0, -1, &out) == FN_RETRY, "a million brackets with 429");
+    ok(parse(429, deep, 1 << 20, 0, -1, &out) == FN_BUSY, "a million brackets with 429");
 
     for (i = 0; i + 5 <= 1 << 20; i += 5) {
         memcpy(deep + i, "{\"a\":", 5);
@@ -195,8 +197,8 @@ test_errors(void)
         { 404, ERROR("invalid_request_error", "\"model_not_found\""), -1, FN_DEAD },
         { 408, "", -1, FN_RETRY },
         { 409, "", -1, FN_RETRY },
-        { 429, ERROR("requests", "\"rate_limit_exceeded\""), -1, FN_RETRY },
-        { 429, "slow down", -1, FN_RETRY },
+        { 429, ERROR("requests", "\"rate_limit_exceeded\""), -1, FN_BUSY },
+        { 429, "slow down", -1, FN_BUSY },
         { 429, ERROR("insufficient_quota", "\"insufficient_quota\""), -1, FN_DEAD },
         { 429, ERROR("insufficient_quota", "null"), 1, FN_DEAD },
         { 429, ERROR("requests", "null"), 0, FN_DEAD },
@@ -216,6 +218,97 @@ test_errors(void)
 
     ok(parse(200, "{\"cut", 5, 18, -1, &out) == FN_RETRY, "a connection that broke");
     ok(parse(0, "", 0, 28, -1, &out) == FN_RETRY, "a timeout");
+    fn_buf_free(&out);
+}
+
+
+static fn_outcome_e
+pair(long status, const char *body, fn_call_t *c, fn_buf_t *result)
+{
+    fn_response_t  r;
+
+    memset(&r, 0, sizeof(r));
+    r.status = status;
+    r.body = body;
+    r.body_len = strlen(body);
+    r.retry_after_ms = -1;
+    r.should_retry = -1;
+    c->settings = &settings;
+    fn_buf_reset(result);
+
+    return fn_call_parse(fn_provider_openai.pairs, &r, c, result);
+}
+
+
+static void
+test_parts(void)
+{
+    fn_buf_t   out = FN_BUF_INIT;
+    fn_call_t  c;
+
+    memset(&c, 0, sizeof(c));
+    ok(pair(200, "{\"choices\":[{\"message\":{\"content\":\"x\"}}],\"usage\":{\"prompt_tokens\":100,\"completion_tokens\":30,"
+                 "\"prompt_tokens_details\":{\"cached_tokens\":64},\"completion_tokens_details\":{\"reasoning_tokens\":20}}}", &c, &out) == FN_DONE,
+       "an answer with the parts of its tokens");
+    is(out.data, "{\"text\":\"x\",\"model\":\"gpt-5\",\"prompt_tokens\":100,\"completion_tokens\":30,\"cached_tokens\":64,\"reasoning_tokens\":20}", "is understood");
+    ok(pair(200, "{\"choices\":[{\"message\":{\"content\":\"x\"}}],\"usage\":{\"prompt_tokens\":10,\"completion_tokens\":3,"
+                 "\"prompt_tokens_details\":{\"cached_tokens\":64},\"completion_tokens_details\":{\"reasoning_tokens\":20}}}", &c, &out) == FN_DONE,
+       "parts larger than the whole");
+    ok(strstr(out.data, "\"cached_tokens\":10,\"reasoning_tokens\":3}") != NULL, "are the whole");
+
+    ok(pair(429, ERROR("insufficient_quota", "\"insufficient_quota\""), &c, &out) == FN_DEAD && c.alert != NULL, "an empty account is an alert");
+    ok(pair(401, ERROR("invalid_request_error", "\"invalid_api_key\""), &c, &out) == FN_DEAD && c.alert != NULL, "so is a wrong key");
+    ok(pair(429, ERROR("requests", "\"rate_limit_exceeded\""), &c, &out) == FN_BUSY && c.alert == NULL, "a rate limit is none");
+    fn_buf_free(&out);
+}
+
+
+#define RUSAGE  "\"usage\":{\"input_tokens\":36,\"input_tokens_details\":{\"cached_tokens\":8},\"output_tokens\":87," \
+                "\"output_tokens_details\":{\"reasoning_tokens\":64},\"total_tokens\":123}"
+#define RCOST   ",\"model\":\"gpt-5\",\"prompt_tokens\":36,\"completion_tokens\":87,\"cached_tokens\":8,\"reasoning_tokens\":64}"
+#define RTEXT   "{\"type\":\"message\",\"role\":\"assistant\",\"content\":[{\"type\":\"output_text\",\"text\":\"Go!\"}]}"
+
+static void
+test_responses(void)
+{
+    char           ctx[256];
+    size_t         i;
+    fn_buf_t       out = FN_BUF_INIT;
+    fn_call_t      c;
+    fn_exchange_t  x;
+    static const struct { const char *name, *body; fn_outcome_e outcome; const char *result; } cases[] = {
+        { "a message", "{\"status\":\"completed\",\"output\":[" RTEXT "]," RUSAGE "}", FN_DONE, "{\"text\":\"Go!\"" RCOST },
+        { "a message after thinking", "{\"status\":\"completed\",\"output\":[{\"type\":\"reasoning\",\"summary\":[]}," RTEXT "]," RUSAGE "}",
+          FN_DONE, "{\"text\":\"Go!\"" RCOST },
+        { "a message that was cut", "{\"status\":\"incomplete\",\"incomplete_details\":{\"reason\":\"max_output_tokens\"},\"output\":[" RTEXT "]," RUSAGE "}",
+          FN_DONE, "{\"text\":\"Go!\"" RCOST },
+        { "only thoughts", "{\"status\":\"incomplete\",\"incomplete_details\":{\"reason\":\"max_output_tokens\"},\"output\":[{\"type\":\"reasoning\"}]," RUSAGE "}",
+          FN_DEAD, "{\"text\":null" RCOST },
+        { "filtered", "{\"status\":\"incomplete\",\"incomplete_details\":{\"reason\":\"content_filter\"},\"output\":[" RTEXT "]," RUSAGE "}",
+          FN_DEAD, "{\"text\":null" RCOST },
+        { "a refusal", "{\"status\":\"completed\",\"output\":[{\"type\":\"message\",\"content\":[{\"type\":\"refusal\",\"refusal\":\"no\"}]}]," RUSAGE "}",
+          FN_DEAD, "{\"text\":null" RCOST },
+        { "failed", "{\"status\":\"failed\",\"error\":{\"code\":\"server_error\"},\"output\":[],\"usage\":null}", FN_DEAD, "" },
+        { "other types", "{\"status\":1,\"output\":{\"0\":{\"content\":{\"0\":{\"type\":[],\"text\":{}}}}}," RUSAGE "}", FN_DEAD, "{\"text\":null" RCOST },
+        { "garbage", "{\"output\":[{\"ty", FN_DEAD, "" }
+    };
+
+    memset(&c, 0, sizeof(c));
+    memset(&x, 0, sizeof(x));
+    settings.openai_api = (char *) "responses";
+
+    for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        ok(pair(200, cases[i].body, &c, &out) == cases[i].outcome, cases[i].name);
+        is(out.len > 0 ? out.data : "", cases[i].result, cases[i].name);
+    }
+
+    snprintf(ctx, sizeof(ctx), CTX, "gpt-5");
+    ok(fn_provider_openai.build(&x, &settings, ctx, strlen(ctx)) == 0, "a request is built");
+    is(x.url, "https://api.openai.com/v1/responses", "url");
+    is(x.body.data, "{\"model\":\"gpt-5\",\"input\":[{\"role\":\"developer\",\"content\":\"hi \\u00e9\"}],\"max_output_tokens\":500,"
+       "\"stream\":false,\"store\":false,\"prompt_cache_key\":\"motivation-v1\",\"safety_identifier\":\"abc\",\"reasoning\":{\"effort\":\"minimal\"}}", "body");
+    fn_buf_free(&x.body);
+    settings.openai_api = (char *) "chat";
     fn_buf_free(&out);
 }
 
@@ -257,6 +350,8 @@ main(void)
     test_answers();
     test_large();
     test_errors();
+    test_parts();
+    test_responses();
 
     return done_testing();
 }

@@ -7,6 +7,7 @@
 #include <openssl/evp.h>
 
 #include "jobs/digest.h"
+#include "jobs/digest.h"
 #include "jobs/json_get.h"
 #include "jobs/messages.h"
 #include "jobs/password.h"
@@ -310,6 +311,8 @@ test_prompt(void)
        "what the user wrote cannot leave its place");
     ok(strstr(ctx.data, "Jo\"") == NULL, "the name stays here");
     ok(strlen(at(&ctx, "safety_identifier")) == 32 && strstr(ctx.data, USER) == NULL, "the user is a hash");
+    ok(fn_sha256_hex(hash, USER, strlen(USER)) == 0 && strncmp(at(&ctx, "safety_identifier"), hash, 32) != 0,
+       "which nobody without our key can make");
     snprintf(hash, sizeof(hash), "%s", at(&ctx, "prompt_hash"));
     ok(strlen(hash) == 64, "hash");
 
@@ -378,6 +381,12 @@ test_sources(void)
     ok(m->joined(ctx.data, ctx.len, result, strlen(result), &settings, &commit) == 0, "joined with a refusal");
     is(at(&commit, "source"), "fallback", "source");
     is(at(&commit, "cost"), "125", "what it cost is counted");
+
+    fn_buf_reset(&commit);
+    result = "{\"text\":\"x\",\"model\":\"gpt-5\",\"prompt_tokens\":1000,\"completion_tokens\":40,"
+             "\"cached_tokens\":800,\"reasoning_tokens\":20}";
+    ok(m->joined(ctx.data, ctx.len, result, strlen(result), &settings, &commit) == 0, "joined with cached tokens");
+    is(at(&commit, "cost"), "750", "200 at 1.25, 800 at 0.125 and 40 at 10 dollars; thinking is part of the 40");
     ok(m->joined("{}", 2, NULL, 0, &settings, &commit) == -1, "a context of another shape");
 
     fn_buf_free(&ctx);

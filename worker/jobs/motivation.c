@@ -112,7 +112,7 @@ fn_motivation_decide(const fn_job_env_t *env, const fn_settings_t *s, fn_cache_t
 
     if (messages.failed || hashed.failed
         || fn_sha256_hex(hash, hashed.data, hashed.len) != 0
-        || fn_sha256_hex(user, env->user.p, env->user.n) != 0)
+        || fn_hmac_hex(user, s->jwt_secret, "fitnudge safety identifier", env->user.p, env->user.n) != 0)
     {
         goto done;
     }
@@ -158,14 +158,14 @@ fn_motivation_joined(const char *ctx, size_t ctx_len, const char *result, size_t
                      const fn_settings_t *s, fn_buf_t *commit_ctx)
 {
     int              rc, ai;
-    int64_t          in, out, cost;
+    int64_t          in, out, cached, cost;
     fn_json_field_t  c[] = {
         FN_JSON_FIELD("goal_id"), FN_JSON_FIELD("tone"), FN_JSON_FIELD("language"),
         FN_JSON_FIELD("model"), FN_JSON_FIELD("prompt_hash"), FN_JSON_FIELD("fallback"), FN_JSON_END
     };
     fn_json_field_t  r[] = {
         FN_JSON_FIELD("text"), FN_JSON_FIELD("model"), FN_JSON_FIELD("prompt_tokens"),
-        FN_JSON_FIELD("completion_tokens"), FN_JSON_END
+        FN_JSON_FIELD("completion_tokens"), FN_JSON_FIELD("cached_tokens"), FN_JSON_END
     };
 
     rc = -1;
@@ -182,7 +182,9 @@ fn_motivation_joined(const char *ctx, size_t ctx_len, const char *result, size_t
     ai = r[0].type == FN_JSON_STRING && r[0].text.len > 0;
     in = r[2].number;
     out = r[3].number;
-    cost = (in * s->openai_price_input + out * s->openai_price_output + 999999) / 1000000;
+    cached = r[4].number < in ? r[4].number : in;
+    cost = ((in - cached) * s->openai_price_input + cached * s->openai_price_cached + out * s->openai_price_output + 999999)
+           / 1000000;
 
     fn_buf_adds(commit_ctx, "{\"goal_id\":");
     fn_json_add_raw(commit_ctx, &c[0]);

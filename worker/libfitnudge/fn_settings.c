@@ -10,6 +10,7 @@
 #include "fn_secret.h"
 #include "fn_settings.h"
 #include "fn_time.h"
+#include "fn_voices.h"
 
 #define FN_SECRET_MIN  32       /* bytes of a signing key: the output of SHA-256, RFC 7518 section 3.2 */
 
@@ -80,7 +81,128 @@ const fn_setting_t  fn_settings_table[] = {
     { "ai_budget_monthly", FN_SCOPE_WORKER, FN_S_MONEY, S(ai_budget_monthly), "1000", 0, 0, 10000000 * DOLLARS,
       "Dollars a month (UTC)" },
 
+    { "openai_api", FN_SCOPE_WORKER, FN_S_CHOICE, S(openai_api), "chat", 0, 0, 0,
+      "Chat completions or responses" },
+    { "openai_price_cached", FN_SCOPE_WORKER, FN_S_MONEY, S(openai_price_cached), "0.125", 0, 0, 10000 * DOLLARS,
+      "Dollars for a million cached prompt tokens" },
+
+    { "elevenlabs_base_url", FN_SCOPE_WORKER, FN_S_URL, S(elevenlabs_base_url), "https://api.elevenlabs.io/v1", 0, 0, 512,
+      "ElevenLabs' API, or env:NAME" },
+    { "elevenlabs_api_key", FN_SCOPE_WORKER, FN_S_SECRET, S(elevenlabs_api_key), NULL, 0, 0, 0,
+      "Key of the API" },
+    { "elevenlabs_model", FN_SCOPE_WORKER, FN_S_TEXT, S(elevenlabs_model), "eleven_multilingual_v2", 0, 1, 64,
+      "Model" },
+    { "elevenlabs_voices", FN_SCOPE_WORKER, FN_S_VOICES, S(elevenlabs_voices), NULL, 0, 1, 2048,
+      "Voice ids by tone and language" },
+    { "elevenlabs_timeout", FN_SCOPE_WORKER, FN_S_TIME, S(elevenlabs_timeout_ms), "30s", 0, 100, 300 * SECOND,
+      "Time of one attempt" },
+    { "elevenlabs_attempts", FN_SCOPE_WORKER, FN_S_INT, S(elevenlabs_attempts), "3", 0, 1, 10,
+      "Attempts" },
+
+    { "r2_account", FN_SCOPE_WORKER, FN_S_TEXT, S(r2_account), NULL, 0, 1, 64,
+      "Cloudflare account, or env:NAME" },
+    { "r2_endpoint", FN_SCOPE_WORKER, FN_S_URL, S(r2_endpoint), NULL, 0, 0, 256,
+      "S3-compatible storage, or env:NAME" },
+    { "r2_access_key", FN_SCOPE_WORKER, FN_S_SECRET, S(r2_access_key), NULL, 0, 0, 0,
+      "Id of the access key" },
+    { "r2_secret_key", FN_SCOPE_WORKER, FN_S_SECRET, S(r2_secret_key), NULL, 0, 0, 0,
+      "Secret of the access key" },
+    { "r2_bucket", FN_SCOPE_WORKER, FN_S_TEXT, S(r2_bucket), NULL, 0, 3, 63,
+      "Bucket, or env:NAME" },
+    { "r2_timeout", FN_SCOPE_WORKER, FN_S_TIME, S(r2_timeout_ms), "60s", 0, 100, 600 * SECOND,
+      "Time of one attempt" },
+    { "r2_attempts", FN_SCOPE_WORKER, FN_S_INT, S(r2_attempts), "3", 0, 1, 10,
+      "Attempts" },
+    { "r2_url_ttl", FN_SCOPE_WORKER, FN_S_TIME, S(r2_url_ttl_ms), "1h", 0, SECOND, 7 * DAY,
+      "Life of a presigned address" },
+
+    { "fcm_base_url", FN_SCOPE_WORKER, FN_S_URL, S(fcm_base_url), "https://fcm.googleapis.com", 0, 0, 512,
+      "Firebase Cloud Messaging, or env:NAME" },
+    { "fcm_service_account", FN_SCOPE_WORKER, FN_S_SECRET_JSON, S(fcm_service_account), NULL, 0, 0, 0,
+      "Key file of the service account" },
+    { "fcm_timeout", FN_SCOPE_WORKER, FN_S_TIME, S(fcm_timeout_ms), "10s", 0, 100, 120 * SECOND,
+      "Time of one attempt" },
+    { "fcm_attempts", FN_SCOPE_WORKER, FN_S_INT, S(fcm_attempts), "3", 0, 1, 10,
+      "Attempts" },
+    { "fcm_ttl", FN_SCOPE_WORKER, FN_S_TIME, S(fcm_ttl_ms), "1h", 0, 0, 28 * DAY,
+      "How long a notification waits for a device" },
+
+    { "smtp_host", FN_SCOPE_WORKER, FN_S_TEXT, S(smtp_host), NULL, 0, 1, 253,
+      "Mail server, or env:NAME" },
+    { "smtp_port", FN_SCOPE_WORKER, FN_S_INT, S(smtp_port), "587", 0, 1, 65535,
+      "Port of the mail server, or env:NAME" },
+    { "smtp_tls", FN_SCOPE_WORKER, FN_S_CHOICE, S(smtp_tls), "starttls", 0, 0, 0,
+      "Encryption" },
+    { "smtp_username", FN_SCOPE_WORKER, FN_S_TEXT, S(smtp_username), NULL, 0, 1, 254,
+      "Who signs in, or env:NAME" },
+    { "smtp_password", FN_SCOPE_WORKER, FN_S_SECRET, S(smtp_password), NULL, 0, 0, 0,
+      "Password" },
+    { "smtp_from", FN_SCOPE_WORKER, FN_S_TEXT, S(smtp_from), NULL, 0, 3, 254,
+      "Address of the sender, or env:NAME" },
+    { "smtp_from_name", FN_SCOPE_WORKER, FN_S_TEXT, S(smtp_from_name), "FitNudge", 0, 1, 100,
+      "Name of the sender" },
+    { "smtp_timeout", FN_SCOPE_WORKER, FN_S_TIME, S(smtp_timeout_ms), "30s", 0, 100, 300 * SECOND,
+      "Time of one attempt" },
+    { "smtp_attempts", FN_SCOPE_WORKER, FN_S_INT, S(smtp_attempts), "3", 0, 1, 10,
+      "Attempts" },
+    { "mail_templates", FN_SCOPE_WORKER, FN_S_TEXT, S(mail_templates), "/etc/fitnudge/templates/mail", 0, 1, 4096,
+      "Directory of the templates" },
+    { "mail_link_url", FN_SCOPE_WORKER, FN_S_URL, S(mail_link_url), "https://fitnudge.app", 0, 0, 256,
+      "Where links in mails point to" },
+
+    { "posthog_host", FN_SCOPE_WORKER, FN_S_URL, S(posthog_host), "https://us.i.posthog.com", 0, 0, 512,
+      "PostHog, or env:NAME" },
+    { "posthog_api_key", FN_SCOPE_WORKER, FN_S_SECRET, S(posthog_api_key), NULL, 0, 0, 0,
+      "Key of the project" },
+    { "posthog_timeout", FN_SCOPE_WORKER, FN_S_TIME, S(posthog_timeout_ms), "30s", 0, 100, 120 * SECOND,
+      "Time of one attempt" },
+    { "posthog_attempts", FN_SCOPE_WORKER, FN_S_INT, S(posthog_attempts), "3", 0, 1, 10,
+      "Attempts" },
+
+    { "n8n_webhook_url", FN_SCOPE_WORKER, FN_S_SECRET_URL, S(n8n_webhook_url), NULL, 0, 0, 0,
+      "Webhook that starts a workflow" },
+    { "n8n_auth", FN_SCOPE_WORKER, FN_S_CHOICE, S(n8n_auth), "none", 0, 0, 0,
+      "How the webhook knows us" },
+    { "n8n_auth_name", FN_SCOPE_WORKER, FN_S_TEXT, S(n8n_auth_name), NULL, 0, 1, 100,
+      "User, or name of the header" },
+    { "n8n_auth_secret", FN_SCOPE_WORKER, FN_S_SECRET, S(n8n_auth_secret), NULL, 0, 0, 0,
+      "Password, or value of the header" },
+    { "n8n_timeout", FN_SCOPE_WORKER, FN_S_TIME, S(n8n_timeout_ms), "30s", 0, 100, 120 * SECOND,
+      "Time of one attempt" },
+    { "n8n_attempts", FN_SCOPE_WORKER, FN_S_INT, S(n8n_attempts), "3", 0, 1, 10,
+      "Attempts" },
+
+    { "slack_webhook_url", FN_SCOPE_WORKER, FN_S_SECRET_URL, S(slack_webhook_url), NULL, 0, 0, 0,
+      "Webhook of the channel for alerts" },
+    { "slack_timeout", FN_SCOPE_WORKER, FN_S_TIME, S(slack_timeout_ms), "30s", 0, 100, 120 * SECOND,
+      "Time of one attempt" },
+    { "slack_attempts", FN_SCOPE_WORKER, FN_S_INT, S(slack_attempts), "3", 0, 1, 10,
+      "Attempts" },
+
+    { "sentry_dsn", FN_SCOPE_WORKER, FN_S_SECRET_URL, S(sentry_dsn), NULL, 0, 0, 0,
+      "Address of the project" },
+    { "sentry_environment", FN_SCOPE_WORKER, FN_S_TEXT, S(sentry_environment), "production", 0, 1, 64,
+      "Which installation this is" },
+    { "sentry_timeout", FN_SCOPE_WORKER, FN_S_TIME, S(sentry_timeout_ms), "10s", 0, 100, 120 * SECOND,
+      "Time of one attempt" },
+
+    { "otlp_endpoint", FN_SCOPE_WORKER, FN_S_URL, S(otlp_endpoint), NULL, 0, 0, 512,
+      "OpenTelemetry collector, or env:NAME" },
+    { "otlp_timeout", FN_SCOPE_WORKER, FN_S_TIME, S(otlp_timeout_ms), "10s", 0, 100, 120 * SECOND,
+      "Time of one attempt" },
+    { "otlp_attempts", FN_SCOPE_WORKER, FN_S_INT, S(otlp_attempts), "3", 0, 1, 10,
+      "Attempts" },
+
     { NULL, FN_SCOPE_HTTP, FN_S_STRING, 0, NULL, 0, 0, 0, NULL }
+};
+
+_Static_assert(sizeof(fn_settings_table) / sizeof(fn_settings_table[0]) <= FN_SETTINGS_MAX, "FN_SETTINGS_MAX is too small");
+
+/* The words of the FN_S_CHOICE rows. */
+static const struct { size_t offset; const char *words[4]; }  fn_setting_choices[] = {
+    { S(openai_api), { "chat", "responses", NULL, NULL } },
+    { S(smtp_tls),   { "starttls", "tls", "off", NULL } },
+    { S(n8n_auth),   { "none", "basic", "header", NULL } }
 };
 
 static char  fn_setting_message[512];
@@ -127,18 +249,32 @@ fn_setting_text(fn_settings_t *s, const fn_setting_t *d, const char *value)
 }
 
 
+static int
+fn_setting_is_url(const char *v, size_t max)
+{
+    return (strncmp(v, "http://", 7) == 0 || strncmp(v, "https://", 8) == 0)
+           && strlen(v) <= max && strpbrk(v, " \t\r\n\"<>") == NULL;
+}
+
+
 static const char *
 fn_setting_secret(fn_settings_t *s, const fn_setting_t *d, const char *value)
 {
-    char    **place = (char **) ((char *) s + d->offset), *secret;
+    char    **place = (char **) ((char *) s + d->offset), *secret, path[4096];
     size_t    len;
 
-    /* an optional one may be absent from the environment: what needs it is off */
-    if (!d->required && strncmp(value, "env:", 4) == 0) {
+    if (strncmp(value, "env:", 4) == 0) {
         const char  *v = getenv(value + 4);
 
-        if (v == NULL || *v == '\0') {
+        /* an optional one may be absent from the environment: what needs it is off */
+        if (!d->required && (v == NULL || *v == '\0')) {
             return NULL;
+        }
+
+        /* other programs take a path from such a variable */
+        if (d->type == FN_S_SECRET_JSON && v != NULL && v[strspn(v, " \t\r\n")] != '{') {
+            (void) snprintf(path, sizeof(path), "file:%s", v);
+            value = path;
         }
     }
 
@@ -152,6 +288,14 @@ fn_setting_secret(fn_settings_t *s, const fn_setting_t *d, const char *value)
                         "the secret \"%.100s\" has %zu bytes: at least %d are needed", value, len, (int) d->min);
         OPENSSL_cleanse(secret, len);
         free(secret);
+        return fn_setting_message;
+    }
+
+    if (d->type == FN_S_SECRET_URL && !fn_setting_is_url(secret, 2048)) {
+        OPENSSL_cleanse(secret, len);
+        free(secret);
+        (void) snprintf(fn_setting_message, sizeof(fn_setting_message),
+                        "invalid value \"%.100s\": it must hold an http:// or https:// address", value);
         return fn_setting_message;
     }
 
@@ -281,12 +425,15 @@ fn_setting_string(fn_settings_t *s, const fn_setting_t *d, const char *value)
 {
     const char  *v = value;
 
-    if (strncmp(value, "env:", 4) == 0 && (d->type == FN_S_URL || d->offset == S(postgres))) {
+    if (strncmp(value, "env:", 4) == 0 && (d->type != FN_S_STRING || d->offset == S(postgres))) {
         v = getenv(value + 4);
 
         if (v == NULL || *v == '\0') {
             if (d->fallback != NULL) {
                 return fn_setting_text(s, d, d->fallback);
+            }
+            if (!d->required) {
+                return NULL;
             }
             (void) snprintf(fn_setting_message, sizeof(fn_setting_message),
                             "environment variable \"%.100s\" is not set: set it before starting", value + 4);
@@ -294,13 +441,19 @@ fn_setting_string(fn_settings_t *s, const fn_setting_t *d, const char *value)
         }
     }
 
-    if (d->type == FN_S_URL && ((strncmp(v, "http://", 7) != 0 && strncmp(v, "https://", 8) != 0)
-                                || strlen(v) > (size_t) d->max || strpbrk(v, " \t\r\n\"<>") != NULL))
-    {
+    if (d->type == FN_S_URL && !fn_setting_is_url(v, (size_t) d->max)) {
         return fn_setting_invalid(v, "an http:// or https:// address is expected");
     }
 
-    if (d->type == FN_S_STRING && (strlen(v) < (size_t) d->min || strlen(v) > (size_t) d->max)) {
+    if (d->type == FN_S_TEXT && v[strcspn(v, "\r\n")] != '\0') {
+        return fn_setting_invalid("...", "one line is expected");
+    }
+
+    if (d->type == FN_S_VOICES && !fn_voices_valid(v)) {
+        return fn_setting_invalid(v, "voice ids as id, tone=id, tone/language=id are expected");
+    }
+
+    if (d->type != FN_S_URL && (strlen(v) < (size_t) d->min || strlen(v) > (size_t) d->max)) {
         (void) snprintf(fn_setting_message, sizeof(fn_setting_message),
                         "invalid value: %d to %d characters are expected", (int) d->min, (int) d->max);
         return fn_setting_message;
@@ -310,27 +463,68 @@ fn_setting_string(fn_settings_t *s, const fn_setting_t *d, const char *value)
 }
 
 
+static const char *
+fn_setting_choice(fn_settings_t *s, const fn_setting_t *d, const char *value)
+{
+    char                 expected[64];
+    size_t               i, n;
+    const char *const   *w;
+
+    for (i = 0; fn_setting_choices[i].offset != d->offset; i++) { /* void */ }
+
+    n = 0;
+    expected[0] = '\0';
+
+    for (w = fn_setting_choices[i].words; *w != NULL; w++) {
+        if (strcmp(*w, value) == 0) {
+            return fn_setting_text(s, d, value);
+        }
+        n += (size_t) snprintf(expected + n, sizeof(expected) - n, "%s%s", n == 0 ? "" : w[1] != NULL ? ", " : " or ", *w);
+    }
+
+    (void) snprintf(expected + n, sizeof(expected) - n, " is expected");
+
+    return fn_setting_invalid(value, expected);
+}
+
+
 const char *
 fn_setting_apply(fn_settings_t *s, const fn_setting_t *d, const char *value)
 {
-    uint64_t  bit = 1ull << (d - fn_settings_table);
+    size_t    i = (size_t) (d - fn_settings_table);
+    uint64_t  bit = 1ull << (i % 64);
 
-    if (s->seen & bit) {
+    if (s->seen[i / 64] & bit) {
         return "is duplicate";
     }
-    s->seen |= bit;
+    s->seen[i / 64] |= bit;
 
     switch (d->type) {
 
     case FN_S_SECRET:
+    case FN_S_SECRET_URL:
+    case FN_S_SECRET_JSON:
         return fn_setting_secret(s, d, value);
+
+    case FN_S_CHOICE:
+        return fn_setting_choice(s, d, value);
 
     case FN_S_ADDRESS:
         return fn_setting_address(s, d, value);
 
     case FN_S_STRING:
     case FN_S_URL:
+    case FN_S_TEXT:
+    case FN_S_VOICES:
         return fn_setting_string(s, d, value);
+
+    case FN_S_INT:
+        if (strncmp(value, "env:", 4) == 0) {
+            const char  *v = getenv(value + 4);
+
+            return v == NULL || *v == '\0' ? NULL : fn_setting_number(s, d, v);
+        }
+        return fn_setting_number(s, d, value);
 
     default:
         return fn_setting_number(s, d, value);
@@ -352,7 +546,7 @@ fn_settings_init(fn_settings_t *s)
         }
     }
 
-    s->seen = 0;
+    memset(s->seen, 0, sizeof(s->seen));
 
     return 0;
 }
@@ -390,7 +584,7 @@ fn_settings_free(fn_settings_t *s)
         if (*place == NULL) {
             continue;
         }
-        if (d->type == FN_S_SECRET) {
+        if (d->type == FN_S_SECRET || d->type == FN_S_SECRET_URL || d->type == FN_S_SECRET_JSON) {
             OPENSSL_cleanse(*place, strlen(*place));
         }
         free(*place);

@@ -10,8 +10,10 @@
 #include <stdint.h>
 #include <stddef.h>
 
+#define FN_SETTINGS_MAX  256        /* rows of the table at most */
+
 typedef struct {
-    uint64_t  seen;                 /* bit i: row i of the table was given */
+    uint64_t  seen[FN_SETTINGS_MAX / 64];   /* bit i: row i of the table was given */
 
     /* shared: http level of nginx.conf */
     char     *redis;                /* fitnudge_redis: unix:/path or ip:port */
@@ -45,9 +47,44 @@ typedef struct {
     int64_t   ai_cache_ms;          /* ai_cache_ttl 24h */
     int64_t   ai_budget_daily;      /* micro-dollars, "50" */
     int64_t   ai_budget_monthly;    /* micro-dollars, "1000" */
+
+    /* providers: a secret or an address that is NULL means off; times in ms */
+    char     *openai_api;           /* "chat" or "responses" */
+    int64_t   openai_price_cached;  /* micro-dollars per million prompt tokens that were cached */
+    char     *elevenlabs_base_url, *elevenlabs_api_key, *elevenlabs_model;
+    char     *elevenlabs_voices;    /* fn_voices.h */
+    int64_t   elevenlabs_timeout_ms, elevenlabs_attempts;
+    char     *r2_endpoint;          /* NULL: made of the account */
+    char     *r2_account, *r2_access_key, *r2_secret_key, *r2_bucket;
+    int64_t   r2_timeout_ms, r2_attempts, r2_url_ttl_ms;
+    char     *fcm_base_url, *fcm_service_account;   /* the JSON of the account's key file */
+    int64_t   fcm_timeout_ms, fcm_attempts, fcm_ttl_ms;
+    char     *smtp_host, *smtp_username, *smtp_password;
+    char     *smtp_from;            /* NULL: smtp_username */
+    char     *smtp_from_name, *smtp_tls;            /* "starttls", "tls" or "off" */
+    int64_t   smtp_port, smtp_timeout_ms, smtp_attempts;
+    char     *mail_templates;       /* a directory */
+    char     *mail_link_url;        /* where links in mails point to */
+    char     *posthog_host, *posthog_api_key;
+    int64_t   posthog_timeout_ms, posthog_attempts;
+    char     *n8n_webhook_url, *n8n_auth, *n8n_auth_name, *n8n_auth_secret;
+    int64_t   n8n_timeout_ms, n8n_attempts;
+    char     *slack_webhook_url;
+    int64_t   slack_timeout_ms, slack_attempts;
+    char     *sentry_dsn, *sentry_environment;
+    int64_t   sentry_timeout_ms;
+    char     *otlp_endpoint;
+    int64_t   otlp_timeout_ms, otlp_attempts;
 } fn_settings_t;
 
-typedef enum { FN_S_STRING, FN_S_SECRET, FN_S_ADDRESS, FN_S_URL, FN_S_INT, FN_S_TIME, FN_S_MONEY } fn_setting_type_e;
+typedef enum {
+    FN_S_STRING, FN_S_SECRET, FN_S_ADDRESS, FN_S_URL, FN_S_INT, FN_S_TIME, FN_S_MONEY,
+    FN_S_TEXT,          /* one line, or env:NAME */
+    FN_S_CHOICE,        /* one of a few words */
+    FN_S_SECRET_URL,    /* an http(s) address that is itself a secret */
+    FN_S_SECRET_JSON,   /* as a secret; the environment variable may also hold the path of the file */
+    FN_S_VOICES         /* fn_voices.h */
+} fn_setting_type_e;
 typedef enum { FN_SCOPE_HTTP, FN_SCOPE_WORKER } fn_setting_scope_e;
 
 typedef struct {

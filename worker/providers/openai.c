@@ -1,14 +1,16 @@
 /*
- * OpenAI's chat completions: POST <base>/chat/completions (API reference, "Create chat completion"; "Error codes").
+ * OpenAI: POST <base>/chat/completions or, with openai_api responses, POST <base>/responses (API reference, "Create chat
+ * completion", "Create a model response", "Error codes").
  *
  * The context is a JSON object with "messages" (sent as it is), "model" and "safety_identifier". The result is
- * {"text","model","prompt_tokens","completion_tokens"}. A refusal or an empty answer is FN_DEAD, with a result that has
- * no text when the answer says what it cost.
+ * {"text","model","prompt_tokens","completion_tokens","cached_tokens","reasoning_tokens"}: the last two are parts of the
+ * two before. A refusal or an empty answer is FN_DEAD, with a result that has no text when the answer says what it cost.
  */
 #include <stdio.h>
 #include <string.h>
 
 #include "../jobs/json_get.h"
+#include "exchange.h"
 #include "openai.h"
 
 #define FN_OPENAI_URL       "https://api.openai.com/v1"
@@ -16,6 +18,7 @@
 #define FN_OPENAI_TEXT_MAX  4000            /* code points */
 #define FN_OPENAI_MODEL_MAX 100             /* bytes of a model's name */
 #define FN_OPENAI_TOKENS    1000000000      /* more than any answer can honestly have */
+#define FN_OPENAI_OUTPUT    4               /* items of a response that are looked at: reasoning comes before the message */
 
 /* What the families of models accept; the first prefix that fits counts. */
 typedef struct {
@@ -36,14 +39,33 @@ static const fn_openai_model_t  fn_openai_models[] = {
     { "",           "system",    NULL,      1 }
 };
 
-static int fn_openai_build(fn_exchange_t *x, const fn_settings_t *s, const char *ctx, size_t ctx_len);
-static int fn_openai_body(fn_buf_t *b, const fn_settings_t *s, const fn_json_field_t *c);
-static const fn_openai_model_t *fn_openai_model(const char *name);
-static fn_outcome_e fn_openai_parse(const fn_response_t *r, const fn_settings_t *s, fn_buf_t *result);
-static fn_outcome_e fn_openai_failed(const fn_response_t *r);
-static void fn_openai_clean(fn_buf_t *out, const char *s, size_t n);
+/* Where an answer has what we want, by interface. */
+typedef struct {
+    const char *text, *model;
+    size_t      text_len, model_len;
+    int64_t     prompt, completion, cached, reasoning;
+} fn_openai_answer_t;
 
-const fn_provider_t  fn_provider_openai = { "openai", fn_openai_build, fn_openai_parse };
+static int fn_openai_build(fn_exchange_t *x, fn_call_t *c);
+static void fn_openai_body(fn_buf_t *b, const fn_settings_t *s, const fn_json_field_t *c);
+static const fn_openai_model_t *fn_openai_model(const char *name);
+static fn_outcome_e fn_openai_parse(const fn_response_t *r, fn_call_t *c, fn_buf_t *result);
+static int fn_openai_chat(const fn_json_field_t *f, fn_openai_answer_t *a);
+static int fn_openai_response(const fn_json_field_t *f, fn_openai_answer_t *a);
+static int fn_openai_usage(const fn_json_field_t *f, fn_openai_answer_t *a);
+static fn_outcome_e fn_openai_result(const fn_openai_answer_t *a, const fn_settings_t *s, fn_buf_t *result);
+static fn_outcome_e fn_openai_failed(const fn_response_t *r, fn_call_t *c);
+static int fn_openai_build_alone(fn_exchange_t *x, const fn_settings_t *s, const char *ctx, size_t ctx_len);
+static fn_outcome_e fn_openai_parse_alone(const fn_response_t *r, const fn_settings_t *s, fn_buf_t *result);
+
+static const fn_pair_t  fn_openai_pairs[] = {
+    { "openai", fn_openai_build, fn_openai_parse },
+    { NULL, NULL, NULL }
+};
+
+const fn_provider_t  fn_provider_openai = {
+    "openai", fn_openai_build_alone, fn_openai_parse_alone, fn_openai_configured, fn_openai_pairs
+};
 
 
 int
@@ -75,71 +97,74 @@ fn_openai_model(const char *name)
 
 
 static int
-fn_openai_build(fn_exchange_t *x, const fn_settings_t *s, const char *ctx, size_t ctx_len)
+fn_openai_responses(const fn_settings_t *s)
 {
-    int              n, rc;
-    size_t           len;
-    fn_json_field_t  c[] = {
+    return s->openai_api != NULL && strcmp(s->openai_api, "responses") == 0;
+}
+
+
+static int
+fn_openai_build(fn_exchange_t *x, fn_call_t *c)
+{
+    int                   rc;
+    char                  bearer[FN_HEADER_MAX];
+    fn_json_field_t       f[] = {
         FN_JSON_FIELD("messages"), FN_JSON_FIELD("model"), FN_JSON_FIELD("safety_identifier"), FN_JSON_END
     };
+    const fn_settings_t  *s = c->settings;
 
     if (!fn_openai_configured(s)) {
-        return -1;
+        return FN_OFF;
     }
 
-    len = strlen(s->openai_base_url);
-    while (len > 0 && s->openai_base_url[len - 1] == '/') {
-        len--;
+    fn_exchange_begin(x, FN_METHOD_POST, s->openai_timeout_ms, s->openai_attempts);
+
+    if (fn_exchange_url(x, s->openai_base_url, fn_openai_responses(s) ? "/responses" : "/chat/completions") != 0
+        || fn_exchange_header(x, "Content-Type", "application/json") != 0
+        || fn_exchange_header(x, "Accept", "application/json") != 0)
+    {
+        return FN_OFF;
     }
 
-    n = snprintf(x->url, sizeof(x->url), "%.*s/chat/completions", (int) len, s->openai_base_url);
-    if (n < 0 || (size_t) n >= sizeof(x->url)) {
-        return -1;
-    }
-
-    x->nheaders = 0;
-    snprintf(x->headers[x->nheaders++], sizeof(x->headers[0]), "Content-Type: application/json");
-    snprintf(x->headers[x->nheaders++], sizeof(x->headers[0]), "Accept: application/json");
-
-    if (s->openai_api_key != NULL && s->openai_api_key[0] != '\0') {
-        n = snprintf(x->headers[x->nheaders++], sizeof(x->headers[0]), "Authorization: Bearer %s", s->openai_api_key);
-
-        /* Cut short, or able to add a header line: not a key. */
-        if ((size_t) n >= sizeof(x->headers[0]) || strpbrk(s->openai_api_key, "\r\n") != NULL) {
-            return -1;
+    if (fn_set(s->openai_api_key)) {
+        if ((size_t) snprintf(bearer, sizeof(bearer), "Bearer %s", s->openai_api_key) >= sizeof(bearer)
+            || fn_exchange_header(x, "Authorization", bearer) != 0)
+        {
+            return FN_OFF;      /* cut short, or able to add a header line: not a key */
         }
     }
 
-    x->timeout_ms = (long) s->openai_timeout_ms;
-    x->attempts = (unsigned) s->openai_attempts;
+    rc = FN_OFF;
 
-    rc = -1;
-
-    if (fn_json_get(ctx, ctx_len, c) == 0 && c[0].type == FN_JSON_ARRAY) {
-        rc = fn_openai_body(&x->body, s, c);
+    if (fn_json_get(c->ctx, c->ctx_len, f) == 0 && f[0].type == FN_JSON_ARRAY) {
+        fn_openai_body(&x->body, s, f);
+        rc = x->body.failed ? FN_OFF : FN_BUILT;
     }
 
-    fn_json_free(c);
+    fn_json_free(f);
 
     return rc;
 }
 
 
-static int
+static void
 fn_openai_body(fn_buf_t *b, const fn_settings_t *s, const fn_json_field_t *c)
 {
+    int                       responses;
     const char               *model;
     const fn_openai_model_t  *m;
 
     model = c[1].text.len > 0 ? c[1].text.data : s->openai_model;
     m = fn_openai_model(model);
+    responses = fn_openai_responses(s);
 
     fn_buf_adds(b, "{\"model\":");
     fn_buf_add_json_string(b, model, strlen(model));
-    fn_buf_adds(b, ",\"messages\":");
+    fn_buf_adds(b, responses ? ",\"input\":" : ",\"messages\":");
     fn_json_add_raw(b, &c[0]);
-    fn_buf_addf(b, ",\"max_completion_tokens\":%lld,\"stream\":false,\"prompt_cache_key\":\"motivation-v1\"",
-                (long long) s->openai_max_tokens);
+    fn_buf_addf(b, ",\"%s\":%lld,\"stream\":false,%s\"prompt_cache_key\":\"motivation-v1\"",
+                responses ? "max_output_tokens" : "max_completion_tokens", (long long) s->openai_max_tokens,
+                responses ? "\"store\":false," : "");
 
     if (c[2].type == FN_JSON_STRING) {
         fn_buf_adds(b, ",\"safety_identifier\":");
@@ -147,7 +172,7 @@ fn_openai_body(fn_buf_t *b, const fn_settings_t *s, const fn_json_field_t *c)
     }
 
     if (m->effort != NULL) {
-        fn_buf_addf(b, ",\"reasoning_effort\":\"%s\"", m->effort);
+        fn_buf_addf(b, responses ? ",\"reasoning\":{\"effort\":\"%s\"}" : ",\"reasoning_effort\":\"%s\"", m->effort);
     }
 
     if (m->temperature) {
@@ -155,38 +180,140 @@ fn_openai_body(fn_buf_t *b, const fn_settings_t *s, const fn_json_field_t *c)
     }
 
     fn_buf_adds(b, "}");
-
-    return b->failed ? -1 : 0;
 }
 
 
 static fn_outcome_e
-fn_openai_parse(const fn_response_t *r, const fn_settings_t *s, fn_buf_t *result)
+fn_openai_parse(const fn_response_t *r, fn_call_t *c, fn_buf_t *result)
 {
-    fn_buf_t         text = FN_BUF_INIT, model = FN_BUF_INIT;
-    fn_outcome_e     outcome;
-    fn_json_field_t  a[] = {
+    int                  good;
+    fn_outcome_e         outcome;
+    fn_openai_answer_t   a;
+    fn_json_field_t      chat[] = {
+        FN_JSON_FIELD("model"), FN_JSON_FIELD("usage.prompt_tokens"), FN_JSON_FIELD("usage.completion_tokens"),
+        FN_JSON_FIELD("usage.prompt_tokens_details.cached_tokens"),
+        FN_JSON_FIELD("usage.completion_tokens_details.reasoning_tokens"),
         FN_JSON_FIELD("choices.0.message.content"), FN_JSON_FIELD("choices.0.message.refusal"),
-        FN_JSON_FIELD("choices.0.finish_reason"), FN_JSON_FIELD("model"),
-        FN_JSON_FIELD("usage.prompt_tokens"), FN_JSON_FIELD("usage.completion_tokens"), FN_JSON_END
+        FN_JSON_FIELD("choices.0.finish_reason"), FN_JSON_END
     };
+    fn_json_field_t      response[] = {
+        FN_JSON_FIELD("model"), FN_JSON_FIELD("usage.input_tokens"), FN_JSON_FIELD("usage.output_tokens"),
+        FN_JSON_FIELD("usage.input_tokens_details.cached_tokens"),
+        FN_JSON_FIELD("usage.output_tokens_details.reasoning_tokens"),
+        FN_JSON_FIELD("incomplete_details.reason"), FN_JSON_FIELD("status"),
+        FN_JSON_FIELD("output.0.content.0.type"), FN_JSON_FIELD("output.0.content.0.text"),
+        FN_JSON_FIELD("output.1.content.0.type"), FN_JSON_FIELD("output.1.content.0.text"),
+        FN_JSON_FIELD("output.2.content.0.type"), FN_JSON_FIELD("output.2.content.0.text"),
+        FN_JSON_FIELD("output.3.content.0.type"), FN_JSON_FIELD("output.3.content.0.text"), FN_JSON_END
+    };
+    fn_json_field_t     *f;
 
     if (r->transport_error != 0 || r->status != 200) {
-        return fn_openai_failed(r);
+        return fn_openai_failed(r, c);
     }
 
+    f = fn_openai_responses(c->settings) ? response : chat;
     outcome = FN_DEAD;
+    memset(&a, 0, sizeof(a));
 
-    if (r->body_len > FN_OPENAI_BODY_MAX
-        || fn_json_get(r->body, r->body_len, a) != 0
-        || a[4].type != FN_JSON_NUMBER || a[4].number < 0 || a[4].number > FN_OPENAI_TOKENS
-        || a[5].type != FN_JSON_NUMBER || a[5].number < 0 || a[5].number > FN_OPENAI_TOKENS)
-    {
-        goto done;
+    if (r->body_len <= FN_OPENAI_BODY_MAX && fn_json_get(r->body, r->body_len, f) == 0) {
+        good = fn_openai_usage(f, &a) == 0;
+        good = good && (f == chat ? fn_openai_chat(f, &a) : fn_openai_response(f, &a)) == 0;
+        outcome = good ? fn_openai_result(&a, c->settings, result) : FN_DEAD;
     }
 
-    if (fn_json_text(&a[1])[0] == '\0' && strcmp(fn_json_text(&a[2]), "content_filter") != 0) {
-        fn_openai_clean(&text, fn_json_text(&a[0]), a[0].text.len);
+    fn_json_free(f);
+
+    return outcome;
+}
+
+
+/* The model and what the answer cost; the five fields are the first of both interfaces. */
+static int
+fn_openai_usage(const fn_json_field_t *f, fn_openai_answer_t *a)
+{
+    unsigned  i;
+
+    for (i = 1; i <= 4; i++) {
+        if ((i <= 2 && f[i].type != FN_JSON_NUMBER) || f[i].number < 0 || f[i].number > FN_OPENAI_TOKENS) {
+            return -1;
+        }
+    }
+
+    if (f[0].type == FN_JSON_STRING && f[0].text.len <= FN_OPENAI_MODEL_MAX) {
+        a->model = f[0].text.data;
+        a->model_len = f[0].text.len;
+    }
+
+    a->prompt = f[1].number;
+    a->completion = f[2].number;
+
+    /* Parts cannot be more than the whole, whatever is said. */
+    a->cached = f[3].type != FN_JSON_NUMBER ? 0 : f[3].number < a->prompt ? f[3].number : a->prompt;
+    a->reasoning = f[4].type != FN_JSON_NUMBER ? 0 : f[4].number < a->completion ? f[4].number : a->completion;
+
+    return 0;
+}
+
+
+static int
+fn_openai_chat(const fn_json_field_t *f, fn_openai_answer_t *a)
+{
+    if (fn_json_text(&f[6])[0] == '\0' && strcmp(fn_json_text(&f[7]), "content_filter") != 0) {
+        a->text = fn_json_text(&f[5]);
+        a->text_len = f[5].type == FN_JSON_STRING ? f[5].text.len : 0;
+    }
+
+    return 0;
+}
+
+
+static int
+fn_openai_response(const fn_json_field_t *f, fn_openai_answer_t *a)
+{
+    unsigned                i;
+    const fn_json_field_t  *o;
+
+    /* A text that was cut at max_output_tokens is still a text, as it is for chat completions. */
+    if (strcmp(fn_json_text(&f[6]), "completed") != 0
+        && (strcmp(fn_json_text(&f[6]), "incomplete") != 0 || strcmp(fn_json_text(&f[5]), "max_output_tokens") != 0))
+    {
+        return 0;
+    }
+
+    for (i = 0; i < FN_OPENAI_OUTPUT; i++) {
+        o = &f[7 + 2 * i];
+
+        if (strcmp(fn_json_text(&o[0]), "output_text") == 0 && o[1].type == FN_JSON_STRING) {
+            a->text = fn_json_text(&o[1]);
+            a->text_len = o[1].text.len;
+            break;
+        }
+    }
+
+    return 0;
+}
+
+
+static fn_outcome_e
+fn_openai_result(const fn_openai_answer_t *a, const fn_settings_t *s, fn_buf_t *result)
+{
+    size_t        n, from;
+    fn_buf_t      text = FN_BUF_INIT, model = FN_BUF_INIT;
+    fn_outcome_e  outcome;
+
+    n = a->text_len;
+    while (n > 0 && (unsigned char) a->text[n - 1] <= 0x20) {
+        n--;
+    }
+    for (from = 0; from < n && ((unsigned char) a->text[from] <= 0x20 || a->text[from] == 0x7f); from++) { /* void */ }
+
+    if (n > from) {
+        fn_clean_text(&text, a->text + from, n - from, FN_OPENAI_TEXT_MAX, 1);
+    }
+
+    if (a->model_len > 0) {
+        fn_clean_text(&model, a->model, a->model_len, FN_OPENAI_MODEL_MAX, 0);
     }
 
     fn_buf_adds(result, "{\"text\":");
@@ -198,7 +325,6 @@ fn_openai_parse(const fn_response_t *r, const fn_settings_t *s, fn_buf_t *result
     }
 
     fn_buf_adds(result, ",\"model\":");
-    fn_openai_clean(&model, fn_json_text(&a[3]), a[3].text.len <= FN_OPENAI_MODEL_MAX ? a[3].text.len : 0);
 
     if (model.len > 0) {
         fn_buf_add_json_string(result, model.data, model.len);
@@ -206,18 +332,13 @@ fn_openai_parse(const fn_response_t *r, const fn_settings_t *s, fn_buf_t *result
         fn_buf_add_json_string(result, s->openai_model, strlen(s->openai_model));
     }
 
-    fn_buf_addf(result, ",\"prompt_tokens\":%lld,\"completion_tokens\":%lld}",
-                (long long) a[4].number, (long long) a[5].number);
+    fn_buf_addf(result, ",\"prompt_tokens\":%lld,\"completion_tokens\":%lld,\"cached_tokens\":%lld,\"reasoning_tokens\":%lld}",
+                (long long) a->prompt, (long long) a->completion, (long long) a->cached, (long long) a->reasoning);
 
-    if (text.len > 0 && !result->failed) {
-        outcome = FN_DONE;
-    }
-
-done:
+    outcome = text.len > 0 && !result->failed ? FN_DONE : FN_DEAD;
 
     fn_buf_free(&text);
     fn_buf_free(&model);
-    fn_json_free(a);
 
     return outcome;
 }
@@ -225,64 +346,60 @@ done:
 
 /* Worth another try, as for the service's own libraries: lost connections, 408, 409, 429, 5xx; not an empty account. */
 static fn_outcome_e
-fn_openai_failed(const fn_response_t *r)
+fn_openai_failed(const fn_response_t *r, fn_call_t *c)
 {
     int              quota;
     fn_json_field_t  e[] = { FN_JSON_FIELD("error.code"), FN_JSON_FIELD("error.type"), FN_JSON_END };
 
-    if (r->transport_error != 0) {
-        return FN_RETRY;
-    }
-
     quota = 0;
 
-    if (r->status == 429 && r->body_len <= FN_OPENAI_BODY_MAX) {
+    if (r->transport_error == 0 && r->status == 429 && r->body_len <= FN_OPENAI_BODY_MAX) {
         quota = fn_json_get(r->body, r->body_len, e) == 0
                 && (strcmp(fn_json_text(&e[0]), "insufficient_quota") == 0
                     || strcmp(fn_json_text(&e[1]), "insufficient_quota") == 0);
         fn_json_free(e);
     }
 
-    if (quota || r->should_retry == 0) {
+    if (quota) {
+        c->alert = "OpenAI: the account has no credit left";
         return FN_DEAD;
     }
 
-    if (r->should_retry == 1 && r->status >= 400) {
+    if (r->transport_error == 0 && r->status == 401) {
+        c->alert = "OpenAI: the key is refused";
+    }
+
+    if (r->transport_error == 0 && r->status == 409 && r->should_retry != 0) {
         return FN_RETRY;
     }
 
-    return r->status == 408 || r->status == 409 || r->status == 429 || r->status >= 500 ? FN_RETRY : FN_DEAD;
+    return fn_failed(r, c);
 }
 
 
-/* Trimmed, without control characters (newline and tab may stay), at most 4000 code points. */
-static void
-fn_openai_clean(fn_buf_t *out, const char *s, size_t n)
+static int
+fn_openai_build_alone(fn_exchange_t *x, const fn_settings_t *s, const char *ctx, size_t ctx_len)
 {
-    size_t         i, points;
-    unsigned char  c;
+    fn_call_t  c;
 
-    while (n > 0 && (unsigned char) s[n - 1] <= 0x20) {
-        n--;
-    }
+    memset(&c, 0, sizeof(c));
+    c.settings = s;
+    c.ctx = ctx;
+    c.ctx_len = ctx_len;
+    c.job_id = "";
 
-    for (i = 0, points = 0; i < n; i++) {
-        c = (unsigned char) s[i];
+    return fn_openai_build(x, &c);
+}
 
-        if ((c < 0x20 && c != '\n' && c != '\t') || c == 0x7f || (points == 0 && c <= 0x20)) {
-            continue;
-        }
 
-        /* C1 controls, U+0080 to U+009F. */
-        if (c == 0xc2 && i + 1 < n && (unsigned char) s[i + 1] < 0xa0) {
-            i++;
-            continue;
-        }
+static fn_outcome_e
+fn_openai_parse_alone(const fn_response_t *r, const fn_settings_t *s, fn_buf_t *result)
+{
+    fn_call_t  c;
 
-        if ((c & 0xc0) != 0x80 && points++ == FN_OPENAI_TEXT_MAX) {
-            return;
-        }
+    memset(&c, 0, sizeof(c));
+    c.settings = s;
+    c.job_id = "";
 
-        fn_buf_add(out, s + i, 1);
-    }
+    return fn_openai_parse(r, &c, result);
 }

@@ -27,6 +27,17 @@ my $SERVICE_USER = $FitNudge::Processes::SERVICE_USER;
 my $SOCKET_PATH_MAX = 107;
 
 
+# The outside services of `build.sh run`: setting => environment variable; one that is not set leaves the service off.
+my %PROVIDER_ENV = (
+    elevenlabs_api_key => 'ELEVENLABS_API_KEY', elevenlabs_base_url => 'ELEVENLABS_BASE_URL', elevenlabs_voices => 'ELEVENLABS_VOICES',
+    fcm_service_account => 'FCM_SERVICE_ACCOUNT', fcm_base_url => 'FCM_BASE_URL',
+    r2_account => 'CLOUDFLARE_ACCOUNT_ID', r2_access_key => 'CLOUDFLARE_ACCESS_KEY_ID', r2_secret_key => 'CLOUDFLARE_SECRET_ACCESS_KEY',
+    r2_bucket => 'CLOUDFLARE_BUCKET_NAME', r2_endpoint => 'R2_ENDPOINT',
+    smtp_host => 'SMTP_HOST', smtp_port => 'SMTP_PORT', smtp_username => 'SMTP_USERNAME', smtp_password => 'SMTP_PASSWORD', smtp_from => 'SMTP_FROM',
+    posthog_api_key => 'POSTHOG_API_KEY', posthog_host => 'POSTHOG_HOST', n8n_webhook_url => 'N8N_WEBHOOK_URL',
+    slack_webhook_url => 'SLACK_WEBHOOK_URL', sentry_dsn => 'SENTRY_DSN', otlp_endpoint => 'OTEL_EXPORTER_OTLP_ENDPOINT',
+);
+
 # Options: dir (made when missing), port (0: a free one), address, workers, asan, durable, source
 # (template: a copied cluster; initdb: in place), database_only (no programs are needed), log_level, access_log, http, server, pool (text for
 # those blocks), limits (1: the product's rate limits; without, none), fault (FN_FAULT of a pool built with fault points), database_url,
@@ -506,6 +517,8 @@ sub write_conf {
         $self->{openai_api_key_file} ? "openai_api_key \"file:$self->{openai_api_key_file}\";"
             : $self->{use_env} ? 'openai_api_key env:OPENAI_API_KEY;' : undef,
         defined $openai && $openai ne '' ? "openai_base_url \"$openai\";" : undef,
+        $self->{use_env} ? (map { "$_ env:$PROVIDER_ENV{$_};" } sort keys %PROVIDER_ENV) : (),
+        $self->{use_env} ? "mail_templates \"$self->{root}/conf/templates/mail\";" : undef,
         $self->{pool},
     );
 
