@@ -42,8 +42,12 @@ fn_route_tag(const fn_route_t *route, const char **tags, const char *user, const
             n++;
         }
 
+        if (text == NULL) {
+            return -1;
+        }
+
         if (text != s) {
-            len = text == NULL ? FN_TAG_MAX : strlen(text);
+            len = strlen(text);
         }
 
         if (len > FN_TAG_MAX - at) {

@@ -655,7 +655,8 @@ ngx_http_fitnudge_cache_landed(ngx_fitnudge_op_t *op, ngx_int_t rc, void *reply)
     /* to answer one request may end others that wait: those of its connection */
     while (!ngx_queue_empty(&flight->waiters)) {
         q = ngx_queue_head(&flight->waiters);
-        ngx_queue_remove(q);
+        /* a waiter is never the flight's own link, which was unlinked above */
+        ngx_queue_remove(q);  /* NOLINT(clang-analyzer-core.NullDereference) */
         waiter = ngx_queue_data(q, ngx_http_fitnudge_cache_waiter_t, queue);
 
         waiter->cleanup->handler = NULL;

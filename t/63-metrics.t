@@ -274,6 +274,13 @@ subtest 'gauges tell of outages' => sub {
     $s->start_postgres;
     # the first one of each process; the others come with reads
     becomes('fitnudge_postgres_connections{state="ready"}', sub ($v) { $v >= 2 }, 'PostgreSQL is back');
+    # a process that is behind a breaker, or has no connection yet, still refuses writes
+    my %takes;
+    ok(poll(20, sub {
+        my $res = call($s, PATCH => "/goals/$goal", %p, json => { title => 'x' });
+        $takes{ $res->headers->header('X-Pid') }++ if $res->code == 200;
+        keys %takes == 2
+    }), 'and every process takes writes');
 };
 
 subtest 'work that is under way' => sub {
