@@ -58,6 +58,7 @@ static const struct {
       "{\"type\":\"object\",\"additionalProperties\":" TEXT "}") },
     { "Live", OBJECT("\"status\":{\"const\":\"alive\"}") },
     { "OpenApi", "{\"type\":\"object\"}" },
+    { "KeySet", OBJECT("\"keys\":{\"type\":\"array\",\"items\":{\"type\":\"object\"}}") },
 };
 
 /* status, name in components/responses, what it means */

@@ -16,7 +16,11 @@
     X(TOKENS_VALID, "fitnudge_tokens_total", "result=\"valid\"", "Access tokens by what became of them.")     \
     X(TOKENS_EXPIRED, "fitnudge_tokens_total", "result=\"expired\"", "")                                      \
     X(TOKENS_REVOKED, "fitnudge_tokens_total", "result=\"revoked\"", "")                                      \
-    X(TOKENS_INVALID, "fitnudge_tokens_total", "result=\"invalid\"", "")
+    X(TOKENS_INVALID, "fitnudge_tokens_total", "result=\"invalid\"", "")                                      \
+    X(TOKENS_UNDECIDED, "fitnudge_tokens_total", "result=\"undecided\"", "")                                  \
+    X(TOKENS_CACHED, "fitnudge_tokens_cached_total", "", "Valid tokens that were known from before.")         \
+    X(KEY_FETCHES, "fitnudge_key_fetches_total", "", "Key sets asked for.")                                   \
+    X(KEY_FETCHES_FAILED, "fitnudge_key_fetch_failures_total", "", "Those that did not come.")
 
 #define NGX_FITNUDGE_COUNTER_ID(id, name, labels, help)  NGX_FITNUDGE_M_##id,
 
