@@ -225,7 +225,7 @@ ngx_http_fitnudge_jwks_parameter(ngx_conf_t *cf, ngx_http_fitnudge_jwks_source_t
         }
 
         if (ngx_strncmp(value->data, "cooldown=", 9) == 0) {
-            return ngx_http_fitnudge_jwks_time(cf, &source->cooldown, value, 9, 1000, 3600 * 1000, "from 1s to 1h");
+            return ngx_http_fitnudge_jwks_time(cf, &source->cooldown, value, 9, 100, 3600 * 1000, "from 100ms to 1h");
         }
 
         if (ngx_strncmp(value->data, "timeout=", 8) == 0) {
