@@ -787,8 +787,8 @@ ngx_http_fitnudge_jwt_stale(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     rv = ngx_conf_set_msec_slot(cf, cmd, conf);
 
     /* Redis is heard from every few seconds */
-    if (rv == NGX_CONF_OK && (jcf->stale < 15 * 1000 || jcf->stale > 86400 * 1000)) {
-        return "must be off, or from 15s to 1d";
+    if (rv == NGX_CONF_OK && (jcf->stale < 10 * 1000 || jcf->stale > 86400 * 1000)) {
+        return "must be off, or from 10s to 1d";
     }
 
     return rv;
