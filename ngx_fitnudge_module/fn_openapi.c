@@ -60,6 +60,7 @@ static const struct {
       OBJECT("\"message\":" TEXT ",\"since\":" TIME_NULL ",\"until\":" TIME_NULL)) },
     { "Live", OBJECT("\"status\":{\"const\":\"alive\"}") },
     { "OpenApi", "{\"type\":\"object\"}" },
+    { "KeySet", OBJECT("\"keys\":{\"type\":\"array\",\"items\":{\"type\":\"object\"}}") },
 };
 
 /* status, name in components/responses, what it means */

@@ -202,6 +202,8 @@ const fn_route_t  fn_routes[] = {
       "system", "Health", "Requests can be served; 503 when not" },
     { FN_GET, V1 "/openapi.json", FN_LOCAL, FN_ANYONE, FN_LIMIT_NONE, "openapi", NULL, NULL, 200, 0, NEVER,
       "system", "OpenApi", "This document" },
+    { FN_GET, "/.well-known/jwks.json", FN_LOCAL, FN_ANYONE, FN_LIMIT_NONE, "jwks", NULL, NULL, 200, 0, NEVER,
+      "system", "KeySet", "Public keys of access tokens" },
 
     { FN_GET, NULL, FN_LOCAL, FN_ANYONE, FN_LIMIT_NONE, NULL, NULL, NULL, 0, 0, NEVER, NULL, NULL, NULL }
 };

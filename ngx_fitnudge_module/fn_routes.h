@@ -18,7 +18,8 @@ typedef enum {
     FN_LOCAL        /* function: name of a handler in the edge: health, live, ready, csrf, openapi, job */
 } fn_kind_e;
 
-typedef enum { FN_ANYONE, FN_USER } fn_who_e;
+/* PAID: a plan of pro or elite; STAFF: a role of admin, support or super_admin (fn_access.h) */
+typedef enum { FN_ANYONE, FN_USER, FN_PAID, FN_STAFF } fn_who_e;
 typedef enum { FN_LIMIT_NONE, FN_LIMIT_ANONYMOUS, FN_LIMIT_USER, FN_LIMIT_AI, FN_LIMIT_AUTH, FN_LIMIT_UPLOAD } fn_limit_e;
 
 #define FN_R_IF_MATCH     0x01      /* honours If-Match */

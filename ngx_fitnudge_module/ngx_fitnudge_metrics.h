@@ -27,6 +27,10 @@
     X(TOKENS_EXPIRED, "fitnudge_tokens_total", "result=\"expired\"", "")                                      \
     X(TOKENS_REVOKED, "fitnudge_tokens_total", "result=\"revoked\"", "")                                      \
     X(TOKENS_INVALID, "fitnudge_tokens_total", "result=\"invalid\"", "")                                      \
+    X(TOKENS_UNDECIDED, "fitnudge_tokens_total", "result=\"undecided\"", "")                                  \
+    X(TOKENS_CACHED, "fitnudge_tokens_cached_total", "", "Valid tokens that were known from before.")         \
+    X(KEY_FETCHES, "fitnudge_key_fetches_total", "", "Key sets asked for.")                                   \
+    X(KEY_FETCHES_FAILED, "fitnudge_key_fetch_failures_total", "", "Those that did not come.") \
     X(LIMIT_PASSED, "fitnudge_limit_requests_total", "result=\"passed\"", "Requests by what the rate limits said.") \
     X(LIMIT_BYPASSED, "fitnudge_limit_requests_total", "result=\"bypassed\"", "")                             \
     X(LIMIT_DRY_RUN, "fitnudge_limit_requests_total", "result=\"dry_run\"", "")                               \

@@ -3,7 +3,7 @@
  *
  * Each process listens for itself: applying a change twice does no harm.  Whatever was published
  * while nobody listened is made up for after each subscription: all generations are bumped,
- * and the revoked sessions and the state of maintenance mode are loaded through the command connection.
+ * and the revocations and the state of maintenance mode are loaded through the command connection.
  */
 #include "ngx_http_fitnudge.h"
 #include "ngx_fitnudge_redis.h"
@@ -21,6 +21,7 @@ static void ngx_fitnudge_redis_changes_ready(ngx_fitnudge_redis_conn_t *conn);
 static ngx_uint_t ngx_fitnudge_redis_changes_reply(ngx_fitnudge_redis_conn_t *conn, redisReply *reply);
 static void ngx_fitnudge_redis_changes_idle(ngx_fitnudge_redis_conn_t *conn);
 static void ngx_fitnudge_redis_changes_lost(ngx_fitnudge_redis_conn_t *conn);
+static void ngx_fitnudge_redis_changes_heard(void);
 static void ngx_fitnudge_redis_changes_apply(const char *p, size_t n);
 static void ngx_fitnudge_redis_changes_loaded(ngx_fitnudge_op_t *op, ngx_int_t rc, void *data);
 
@@ -43,7 +44,7 @@ static struct {
     ngx_uint_t                 load_offset;
     ngx_msec_t                 heard;           /* ngx_current_msec of the last message, or of the start */
     unsigned                   subscribed:1;
-    unsigned                   stale:1;         /* revoked sessions have to be loaded */
+    unsigned                   stale:1;         /* revocations have to be loaded */
     unsigned                   loading:1;
 } ngx_fitnudge_redis_changes;
 
@@ -121,6 +122,9 @@ ngx_fitnudge_redis_changes_reply(ngx_fitnudge_redis_conn_t *conn, redisReply *re
 
     kind = reply->element[0]->str;
 
+    /* whatever it is, it came on a connection that stands */
+    ngx_fitnudge_redis_changes_heard();
+
     if (ngx_strcmp(kind, "message") == 0) {
         ngx_fitnudge_count(NGX_FITNUDGE_M_CHANGES_MESSAGES, 1);
 
@@ -170,6 +174,15 @@ ngx_fitnudge_redis_changes_lost(ngx_fitnudge_redis_conn_t *conn)
 }
 
 
+static void
+ngx_fitnudge_redis_changes_heard(void)
+{
+    if (ngx_fitnudge_redis_changes.subscribed && !ngx_fitnudge_redis_changes.stale && !ngx_fitnudge_redis_changes.loading) {
+        ngx_fitnudge_shm_heard();
+    }
+}
+
+
 /* Tags separated by spaces. */
 static void
 ngx_fitnudge_redis_changes_apply(const char *p, size_t n)
@@ -199,7 +212,7 @@ ngx_fitnudge_redis_changes_apply(const char *p, size_t n)
 
 
 /*
- * Loads the revoked sessions a page at a time, once the subscription stands, so that none is missed in between.
+ * Loads the revocations a page at a time, once the subscription stands, so that none is missed in between.
  * From the highest score down: what the pool removes meanwhile has expired and is at the other end.
  */
 void
@@ -259,7 +272,7 @@ static void
 ngx_fitnudge_redis_changes_loaded(ngx_fitnudge_op_t *op, ngx_int_t rc, void *data)
 {
     size_t       i;
-    u_char      *p, tag[128];
+    u_char      *p, tag[192];
     redisReply  *reply = data;
     redisReply  *id, *score;
 
@@ -273,7 +286,7 @@ ngx_fitnudge_redis_changes_loaded(ngx_fitnudge_op_t *op, ngx_int_t rc, void *dat
         ngx_fitnudge_redis_changes.load_offset = 0;
 
         if (rc == NGX_OK) {
-            ngx_fitnudge_redis_complain("revoked sessions cannot be loaded");
+            ngx_fitnudge_redis_complain("revocations cannot be loaded");
         }
 
         return;
@@ -283,7 +296,7 @@ ngx_fitnudge_redis_changes_loaded(ngx_fitnudge_op_t *op, ngx_int_t rc, void *dat
         id = reply->element[i];
         score = reply->element[i + 1];
 
-        if (id->type == REDIS_REPLY_STRING && score->type == REDIS_REPLY_STRING) {
+        if (id->type == REDIS_REPLY_STRING && score->type == REDIS_REPLY_STRING && id->len + score->len < 128) {
             p = ngx_snprintf(tag, sizeof(tag), "revoked:%*s:%*s", (size_t) id->len, id->str,
                              (size_t) score->len, score->str);
             ngx_fitnudge_shm_apply(tag, (size_t) (p - tag));
@@ -299,6 +312,7 @@ ngx_fitnudge_redis_changes_loaded(ngx_fitnudge_op_t *op, ngx_int_t rc, void *dat
 
     } else {
         ngx_fitnudge_redis_changes.load_offset = 0;
+        ngx_fitnudge_redis_changes_heard();
         return;
     }
 

@@ -23,7 +23,7 @@ typedef struct {
     ngx_shm_zone_t     *zone;
 
     ngx_flag_t          enabled;            /* some server has fitnudge on */
-    fn_jwt_policy_t     jwt;
+    fn_jwt_policy_t     jwt;                /* of our own tokens */
 } ngx_http_fitnudge_main_conf_t;
 
 typedef struct {
@@ -37,7 +37,8 @@ typedef enum {
     NGX_FITNUDGE_TOKEN_EXPIRED,
     NGX_FITNUDGE_TOKEN_REVOKED,
     NGX_FITNUDGE_TOKEN_INVALID,
-    NGX_FITNUDGE_TOKEN_AMBIGUOUS        /* several Authorization headers */
+    NGX_FITNUDGE_TOKEN_AMBIGUOUS,       /* several Authorization headers */
+    NGX_FITNUDGE_TOKEN_UNDECIDED        /* its key or the revocations cannot be had now */
 } ngx_http_fitnudge_token_e;
 
 
@@ -58,6 +59,8 @@ typedef struct {
     unsigned            request_method:1;   /* Access-Control-Request-Method was seen */
     ngx_http_fitnudge_token_e  token;
     fn_jwt_claims_t     claims;             /* filled when authenticated */
+    unsigned            keys_waiting:1;     /* parked until a key set was fetched */
+    ngx_msec_t          keys_deadline;      /* for how long at most; 0: not yet */
     ngx_str_t           request_id;
     ngx_str_t           traceparent;        /* W3C Trace Context: the client's if valid, else made; never empty */
     ngx_str_t           origin;             /* as sent by a browser */
@@ -149,6 +152,7 @@ ngx_int_t ngx_http_fitnudge_query_handler(ngx_http_request_t *r);       /* FN_RE
 ngx_int_t ngx_http_fitnudge_forward_handler(ngx_http_request_t *r);     /* FN_WRITE */
 ngx_int_t ngx_http_fitnudge_job_handler(ngx_http_request_t *r);         /* FN_LOCAL "job", lives in forward */
 ngx_int_t ngx_http_fitnudge_csrf_handler(ngx_http_request_t *r);        /* FN_LOCAL "csrf", lives in jwt */
+ngx_int_t ngx_http_fitnudge_jwks_handler(ngx_http_request_t *r);        /* FN_LOCAL "jwks", lives in jwt */
 ngx_int_t ngx_http_fitnudge_health_handler(ngx_http_request_t *r);      /* FN_LOCAL health, live, ready */
 ngx_int_t ngx_http_fitnudge_openapi_handler(ngx_http_request_t *r);
 

@@ -355,7 +355,7 @@ ngx_http_fitnudge_forward_wait_done(ngx_fitnudge_op_t *op, ngx_int_t rc, void *r
         return;
     }
 
-    if (fw->route->who == FN_USER && rc == NGX_ETIMEDOUT) {
+    if (fw->route->who != FN_ANYONE && rc == NGX_ETIMEDOUT) {
 
         /* from here on nobody waits */
         fw->async = 1;

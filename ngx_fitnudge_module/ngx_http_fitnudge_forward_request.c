@@ -90,7 +90,7 @@ ngx_http_fitnudge_forward_headers(ngx_http_fitnudge_forward_t *fw, ngx_int_t *rc
     }
 
     /* who is not signed in could not fetch the job */
-    fw->preferred = fw->route->who == FN_USER && ngx_http_fitnudge_forward_prefers_async(r);
+    fw->preferred = fw->route->who != FN_ANYONE && ngx_http_fitnudge_forward_prefers_async(r);
     fw->async = fw->preferred;
 
     return NGX_OK;

@@ -1,10 +1,16 @@
 /*
  * Who is asking: verifies access tokens in the preaccess phase, before the limits, and in the access phase refuses
  * those who may not, and those who come with cookies without their CSRF token.  Routes for anyone are let through unread.
+ * Keys are the business of ngx_http_fitnudge_jwks.c, revocations that of the shared memory.
  */
 #include "ngx_http_fitnudge.h"
 #include "ngx_fitnudge_metrics.h"
 #include "ngx_fitnudge_shm.h"
+#include "ngx_http_fitnudge_jwks.h"
+#include "fn_access.h"
+#include "fn_token_cache.h"
+
+#include <sys/random.h>
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
@@ -17,24 +23,99 @@
 #define CSRF_MAC        16
 #define CSRF_TOKEN_LEN  43
 
-#define LEEWAY_S        5
+#define CACHE_MAX       65536
+#define CACHED_MAX      2048            /* bytes of a token that is worth its place */
+#define REQUIRED_MAX    8
+#define CLAIM_VARIABLE  "fitnudge_claim_"
+
+
+typedef struct {
+    ngx_array_t         sources;        /* of ngx_http_fitnudge_jwks_source_t */
+    ngx_shm_zone_t     *zone;           /* of fetched key sets; NULL: none are fetched */
+    time_t              leeway;         /* s */
+    const char         *required[REQUIRED_MAX + 1];     /* ends with NULL */
+    ngx_uint_t          nrequired;
+    ngx_int_t           cache;          /* entries */
+    ngx_msec_t          stale;          /* 0: revocations may be as old as they are */
+} ngx_http_fitnudge_jwt_conf_t;
 
 
 static ngx_int_t ngx_http_fitnudge_jwt_identify(ngx_http_request_t *r);
+static ngx_http_fitnudge_token_e ngx_http_fitnudge_jwt_judge(ngx_http_request_t *r, ngx_http_fitnudge_ctx_t *ctx,
+    const ngx_str_t *token);
+static ngx_http_fitnudge_token_e ngx_http_fitnudge_jwt_verify(ngx_http_request_t *r, ngx_http_fitnudge_ctx_t *ctx,
+    const ngx_str_t *token, const fn_jwt_trust_t *trusts, ngx_uint_t n, fn_jwt_e *e);
+static void ngx_http_fitnudge_jwt_woken(ngx_http_request_t *r);
 static ngx_int_t ngx_http_fitnudge_jwt_authorize(ngx_http_request_t *r);
 static ngx_int_t ngx_http_fitnudge_jwt_token(ngx_http_request_t *r, ngx_http_fitnudge_ctx_t *ctx,
     ngx_str_t *token);
 static ngx_int_t ngx_http_fitnudge_csrf_mac(const char *secret, const u_char *random, u_char *mac);
 static ngx_uint_t ngx_http_fitnudge_csrf_valid(ngx_http_request_t *r, const ngx_str_t *token);
 static ngx_int_t ngx_http_fitnudge_csrf_make(ngx_http_request_t *r, ngx_str_t *token);
+static ngx_int_t ngx_http_fitnudge_jwt_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_http_fitnudge_jwt_add_variables(ngx_conf_t *cf);
+static void *ngx_http_fitnudge_jwt_create_main_conf(ngx_conf_t *cf);
+static char *ngx_http_fitnudge_jwt_jwks(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+static char *ngx_http_fitnudge_jwt_leeway(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+static char *ngx_http_fitnudge_jwt_require(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+static char *ngx_http_fitnudge_jwt_stale(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 static ngx_int_t ngx_http_fitnudge_jwt_init(ngx_conf_t *cf);
+static ngx_int_t ngx_http_fitnudge_jwt_init_process(ngx_cycle_t *cycle);
+static void ngx_http_fitnudge_jwt_exit_process(ngx_cycle_t *cycle);
+
+
+/* of this process */
+static fn_token_cache_t  *ngx_http_fitnudge_jwt_cache;
+
+
+static ngx_conf_num_bounds_t  ngx_http_fitnudge_jwt_cache_bounds = { ngx_conf_check_num_bounds, 0, CACHE_MAX };
+
+static ngx_command_t  ngx_http_fitnudge_jwt_commands[] = {
+
+    { ngx_string("fitnudge_jwks"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_CONF_1MORE,
+      ngx_http_fitnudge_jwt_jwks,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("fitnudge_jwt_leeway"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_fitnudge_jwt_leeway,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_fitnudge_jwt_conf_t, leeway),
+      NULL },
+
+    { ngx_string("fitnudge_jwt_require"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,
+      ngx_http_fitnudge_jwt_require,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("fitnudge_jwt_cache"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_num_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_fitnudge_jwt_conf_t, cache),
+      &ngx_http_fitnudge_jwt_cache_bounds },
+
+    { ngx_string("fitnudge_revocation_stale"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_fitnudge_jwt_stale,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_fitnudge_jwt_conf_t, stale),
+      NULL },
+
+      ngx_null_command
+};
 
 
 static ngx_http_module_t  ngx_http_fitnudge_jwt_module_ctx = {
-    NULL,                                  /* preconfiguration */
+    ngx_http_fitnudge_jwt_add_variables,   /* preconfiguration */
     ngx_http_fitnudge_jwt_init,            /* postconfiguration */
 
-    NULL,                                  /* create main configuration */
+    ngx_http_fitnudge_jwt_create_main_conf, /* create main configuration */
     NULL,                                  /* init main configuration */
 
     NULL,                                  /* create server configuration */
@@ -48,14 +129,14 @@ static ngx_http_module_t  ngx_http_fitnudge_jwt_module_ctx = {
 ngx_module_t  ngx_http_fitnudge_jwt_module = {
     NGX_MODULE_V1,
     &ngx_http_fitnudge_jwt_module_ctx,     /* module context */
-    NULL,                                  /* module directives */
+    ngx_http_fitnudge_jwt_commands,        /* module directives */
     NGX_HTTP_MODULE,                       /* module type */
     NULL,                                  /* init master */
     NULL,                                  /* init module */
-    NULL,                                  /* init process */
+    ngx_http_fitnudge_jwt_init_process,    /* init process */
     NULL,                                  /* init thread */
     NULL,                                  /* exit thread */
-    NULL,                                  /* exit process */
+    ngx_http_fitnudge_jwt_exit_process,    /* exit process */
     NULL,                                  /* exit master */
     NGX_MODULE_V1_PADDING
 };
@@ -66,12 +147,15 @@ ngx_module_t  ngx_http_fitnudge_jwt_module = {
 static ngx_int_t
 ngx_http_fitnudge_jwt_identify(ngx_http_request_t *r)
 {
-    fn_jwt_e                              e;
-    ngx_str_t                             token;
-    const fn_route_match_t               *m;
-    ngx_http_fitnudge_ctx_t              *ctx;
-    const ngx_http_fitnudge_loc_conf_t   *flcf;
-    const ngx_http_fitnudge_main_conf_t  *fmcf;
+    ngx_str_t                            token;
+    const fn_route_match_t              *m;
+    ngx_http_fitnudge_ctx_t             *ctx;
+    const ngx_http_fitnudge_loc_conf_t  *flcf;
+
+    static const ngx_fitnudge_counter_e  counters[] = {
+        NGX_FITNUDGE_M_N, NGX_FITNUDGE_M_TOKENS_VALID, NGX_FITNUDGE_M_TOKENS_EXPIRED, NGX_FITNUDGE_M_TOKENS_REVOKED,
+        NGX_FITNUDGE_M_TOKENS_INVALID, NGX_FITNUDGE_M_TOKENS_INVALID, NGX_FITNUDGE_M_TOKENS_UNDECIDED
+    };
 
     flcf = ngx_http_get_module_loc_conf(r, ngx_http_fitnudge_base_module);
 
@@ -86,6 +170,11 @@ ngx_http_fitnudge_jwt_identify(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
+    /* a stray event runs the phase again */
+    if (ctx->keys_waiting) {
+        return NGX_AGAIN;
+    }
+
     ctx->authenticated = 0;
     ctx->by_cookie = 0;
     ctx->token = NGX_FITNUDGE_TOKEN_NONE;
@@ -94,38 +183,121 @@ ngx_http_fitnudge_jwt_identify(ngx_http_request_t *r)
         return NGX_DECLINED;
     }
 
-    fmcf = ngx_http_fitnudge_main_conf(r);
+    ctx->token = ngx_http_fitnudge_jwt_judge(r, ctx, &token);
 
-    e = fn_jwt_verify(&ctx->claims, &fmcf->jwt, (const char *) token.data, token.len, ngx_time());
+    if (ctx->keys_waiting) {
+        return NGX_AGAIN;
+    }
+
+    ngx_fitnudge_count(counters[ctx->token], 1);
+    ctx->authenticated = ctx->token == NGX_FITNUDGE_TOKEN_VALID;
+
+    return NGX_DECLINED;
+}
+
+
+/* What becomes of a token; its claims are in the context when it is valid.  Or keys_waiting is set: nothing yet. */
+
+static ngx_http_fitnudge_token_e
+ngx_http_fitnudge_jwt_judge(ngx_http_request_t *r, ngx_http_fitnudge_ctx_t *ctx, const ngx_str_t *token)
+{
+    fn_jwt_e                             e;
+    uint64_t                             generation;
+    ngx_uint_t                           n;
+    const fn_jwt_trust_t                *trusts;
+    const fn_jwt_claims_t               *known;
+    ngx_http_fitnudge_token_e            result;
+    const ngx_http_fitnudge_jwt_conf_t  *conf;
+
+    conf = ngx_http_get_module_main_conf(r, ngx_http_fitnudge_jwt_module);
+
+    n = ngx_http_fitnudge_jwks_trusts(&trusts, &generation);
+
+    known = ngx_http_fitnudge_jwt_cache == NULL ? NULL
+            : fn_token_cache_find(ngx_http_fitnudge_jwt_cache, (char *) token->data, token->len, generation);
+
+    if (known != NULL) {
+        ctx->claims = *known;
+        e = fn_jwt_times(known, (unsigned) conf->leeway, ngx_time());
+
+    } else {
+        result = ngx_http_fitnudge_jwt_verify(r, ctx, token, trusts, n, &e);
+
+        if (result != NGX_FITNUDGE_TOKEN_VALID) {
+            return result;
+        }
+
+        if (e == FN_JWT_OK && token->len <= CACHED_MAX && ngx_http_fitnudge_jwt_cache != NULL) {
+            fn_token_cache_add(ngx_http_fitnudge_jwt_cache, (char *) token->data, token->len, generation, &ctx->claims);
+        }
+    }
 
     if (e == FN_JWT_EXPIRED) {
-        ctx->token = NGX_FITNUDGE_TOKEN_EXPIRED;
-        ngx_fitnudge_count(NGX_FITNUDGE_M_TOKENS_EXPIRED, 1);
-        return NGX_DECLINED;
+        return NGX_FITNUDGE_TOKEN_EXPIRED;
     }
 
     if (e != FN_JWT_OK) {
-        ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
-                      "fitnudge: access token refused: %s", fn_jwt_strerror(e));
+        ngx_log_error(NGX_LOG_INFO, r->connection->log, 0, "fitnudge: access token refused: %s", fn_jwt_strerror(e));
 
-        ctx->token = NGX_FITNUDGE_TOKEN_INVALID;
-        ngx_fitnudge_count(NGX_FITNUDGE_M_TOKENS_INVALID, 1);
-        return NGX_DECLINED;
+        return NGX_FITNUDGE_TOKEN_INVALID;
     }
 
-    if (ctx->claims.session_id[0] != '\0'
-        && ngx_fitnudge_shm_revoked((u_char *) ctx->claims.session_id, ngx_time()))
-    {
-        ctx->token = NGX_FITNUDGE_TOKEN_REVOKED;
-        ngx_fitnudge_count(NGX_FITNUDGE_M_TOKENS_REVOKED, 1);
-        return NGX_DECLINED;
+    if (ngx_fitnudge_shm_revoked(&ctx->claims, ngx_time())) {
+        return NGX_FITNUDGE_TOKEN_REVOKED;
     }
 
-    ctx->token = NGX_FITNUDGE_TOKEN_VALID;
-    ngx_fitnudge_count(NGX_FITNUDGE_M_TOKENS_VALID, 1);
-    ctx->authenticated = 1;
+    if (conf->stale != 0 && ngx_fitnudge_shm_stale(conf->stale)) {
+        return NGX_FITNUDGE_TOKEN_UNDECIDED;
+    }
 
-    return NGX_DECLINED;
+    if (known != NULL) {
+        ngx_fitnudge_count(NGX_FITNUDGE_M_TOKENS_CACHED, 1);
+    }
+
+    return NGX_FITNUDGE_TOKEN_VALID;
+}
+
+
+/* Without what was known of it. VALID: *e says whether it is. */
+
+static ngx_http_fitnudge_token_e
+ngx_http_fitnudge_jwt_verify(ngx_http_request_t *r, ngx_http_fitnudge_ctx_t *ctx, const ngx_str_t *token,
+    const fn_jwt_trust_t *trusts, ngx_uint_t n, fn_jwt_e *e)
+{
+    fn_jwt_t  t;
+
+    *e = fn_jwt_open(&t, (char *) token->data, token->len);
+
+    if (*e == FN_JWT_OK) {
+        *e = fn_jwt_accept(&ctx->claims, &t, trusts, n, ngx_time());
+    }
+
+    if (*e != FN_JWT_KEY) {
+        return NGX_FITNUDGE_TOKEN_VALID;
+    }
+
+    switch (ngx_http_fitnudge_jwks_wait(r, &t, &ctx->keys_deadline, ngx_http_fitnudge_jwt_woken)) {
+
+    case NGX_AGAIN:
+        ctx->keys_waiting = 1;
+        return NGX_FITNUDGE_TOKEN_NONE;
+
+    case NGX_ERROR:
+        return NGX_FITNUDGE_TOKEN_UNDECIDED;
+
+    default:
+        return NGX_FITNUDGE_TOKEN_VALID;
+    }
+}
+
+
+static void
+ngx_http_fitnudge_jwt_woken(ngx_http_request_t *r)
+{
+    ngx_http_fitnudge_ctx_t  *ctx;
+
+    ctx = ngx_http_fitnudge_ctx(r);
+    ctx->keys_waiting = 0;
 }
 
 
@@ -134,6 +306,7 @@ ngx_http_fitnudge_jwt_identify(ngx_http_request_t *r)
 static ngx_int_t
 ngx_http_fitnudge_jwt_authorize(ngx_http_request_t *r)
 {
+    const char                          *refused;
     const fn_route_match_t              *m;
     ngx_http_fitnudge_ctx_t             *ctx;
     const ngx_http_fitnudge_loc_conf_t  *flcf;
@@ -176,8 +349,19 @@ ngx_http_fitnudge_jwt_authorize(ngx_http_request_t *r)
         return ngx_http_fitnudge_reject(r, NGX_HTTP_UNAUTHORIZED, NULL, "invalid",
                                         "The access token is not valid.");
 
+    case NGX_FITNUDGE_TOKEN_UNDECIDED:
+        return ngx_http_fitnudge_reject(r, NGX_HTTP_SERVICE_UNAVAILABLE, NULL, "token",
+                                        "The access token cannot be checked now; try again soon.");
+
     default:
         return ngx_http_fitnudge_reject(r, NGX_HTTP_UNAUTHORIZED, NULL, "required", NULL);
+    }
+
+    refused = fn_access_refused(m->route->who, &ctx->claims);
+
+    if (refused != NULL) {
+        return ngx_http_fitnudge_reject(r, NGX_HTTP_FORBIDDEN, NULL, refused,
+                                        m->route->who == FN_PAID ? "This is part of the plans Pro and Elite." : NULL);
     }
 
     if (ctx->by_cookie && !(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD|NGX_HTTP_OPTIONS))
@@ -380,12 +564,246 @@ ngx_http_fitnudge_csrf_handler(ngx_http_request_t *r)
 }
 
 
+/* Whoever verifies our tokens elsewhere asks for this. A shared secret is no public key: there is none to give. */
+
+ngx_int_t
+ngx_http_fitnudge_jwks_handler(ngx_http_request_t *r)
+{
+    static const ngx_str_t  body = ngx_string("{\"keys\":[]}");
+    static const ngx_str_t  cache = ngx_string("public, max-age=300");
+
+    return ngx_http_fitnudge_send(r, NGX_HTTP_OK, NULL, &body, NULL, &cache);
+}
+
+
+/* --- variables ---------------------------------------------------------- */
+
+/* $fitnudge_claim_<name>: of a token that was accepted. Names of claims may be in capitals, those of variables are not. */
+
+static ngx_int_t
+ngx_http_fitnudge_jwt_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v, uintptr_t data)
+{
+    size_t                      i;
+    fn_buf_t                    b = FN_BUF_INIT;
+    ngx_str_t                   name, token;
+    const char                 *text;
+    ngx_http_fitnudge_ctx_t    *ctx;
+    const fn_jwt_claims_t      *c;
+
+    name = *(ngx_str_t *) data;
+    name.data += sizeof(CLAIM_VARIABLE) - 1;
+    name.len -= sizeof(CLAIM_VARIABLE) - 1;
+
+    ctx = ngx_http_fitnudge_ctx(r);
+
+    v->valid = 1;
+    v->no_cacheable = 1;
+    v->not_found = 0;
+    v->len = 0;
+
+    if (ctx == NULL || !ctx->authenticated || name.len == 0) {
+        v->not_found = 1;
+        return NGX_OK;
+    }
+
+    c = &ctx->claims;
+
+    {
+        const struct { const char *name, *text; }  known[] = {
+            { "sub", c->sub }, { "role", c->role }, { "plan", c->plan }, { "session_id", c->session_id }, { "jti", c->jti }
+        };
+
+        for (i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+            if (ngx_strlen(known[i].name) == name.len && ngx_memcmp(known[i].name, name.data, name.len) == 0) {
+                text = known[i].text;
+                v->data = (u_char *) text;
+                v->len = ngx_strlen(text);
+                v->not_found = v->len == 0;
+                return NGX_OK;
+            }
+        }
+    }
+
+    /* another one is rare, and read again */
+    if (ngx_http_fitnudge_jwt_token(r->main, ctx, &token) != NGX_OK
+        || fn_jwt_claim(&b, (char *) token.data, token.len, (char *) name.data, name.len) != 0)
+    {
+        fn_buf_free(&b);
+        v->not_found = 1;
+        return NGX_OK;
+    }
+
+    v->data = ngx_pnalloc(r->pool, b.len);
+
+    if (v->data == NULL) {
+        fn_buf_free(&b);
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(v->data, b.data, b.len);
+    v->len = b.len;
+    fn_buf_free(&b);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_fitnudge_jwt_add_variables(ngx_conf_t *cf)
+{
+    ngx_http_variable_t  *var;
+
+    static ngx_http_variable_t  prefix = {
+        ngx_string("fitnudge_claim_"), NULL, ngx_http_fitnudge_jwt_variable, 0, NGX_HTTP_VAR_PREFIX|NGX_HTTP_VAR_NOCACHEABLE, 0
+    };
+
+    var = ngx_http_add_variable(cf, &prefix.name, prefix.flags);
+    if (var == NULL) {
+        return NGX_ERROR;
+    }
+
+    var->get_handler = prefix.get_handler;
+
+    return NGX_OK;
+}
+
+
+/* --- configuration ------------------------------------------------------ */
+
+static void *
+ngx_http_fitnudge_jwt_create_main_conf(ngx_conf_t *cf)
+{
+    ngx_http_fitnudge_jwt_conf_t  *conf;
+
+    conf = ngx_pcalloc(cf->pool, sizeof(ngx_http_fitnudge_jwt_conf_t));
+
+    if (conf == NULL
+        || ngx_array_init(&conf->sources, cf->pool, NGX_HTTP_FITNUDGE_JWKS_MAX, sizeof(ngx_http_fitnudge_jwks_source_t))
+           != NGX_OK)
+    {
+        return NULL;
+    }
+
+    conf->leeway = NGX_CONF_UNSET;
+    conf->cache = NGX_CONF_UNSET;
+    conf->stale = NGX_CONF_UNSET_MSEC;
+
+    return conf;
+}
+
+
+static char *
+ngx_http_fitnudge_jwt_jwks(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_fitnudge_jwt_conf_t     *jcf = conf;
+    ngx_http_fitnudge_jwks_source_t  *source;
+
+    (void) cmd;
+
+    if (jcf->sources.nelts == NGX_HTTP_FITNUDGE_JWKS_MAX) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "there may be at most %d \"fitnudge_jwks\"", NGX_HTTP_FITNUDGE_JWKS_MAX);
+        return NGX_CONF_ERROR;
+    }
+
+    /* the array never grows: processes keep pointers into it */
+    source = ngx_array_push(&jcf->sources);
+    if (source == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    ngx_memzero(source, sizeof(ngx_http_fitnudge_jwks_source_t));
+
+    return ngx_http_fitnudge_jwks_configure(cf, source, jcf->sources.nelts);
+}
+
+
+static char *
+ngx_http_fitnudge_jwt_leeway(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    char                          *rv;
+    ngx_http_fitnudge_jwt_conf_t  *jcf = conf;
+
+    rv = ngx_conf_set_sec_slot(cf, cmd, conf);
+
+    if (rv == NGX_CONF_OK && jcf->leeway > 300) {
+        return "must be from 0s to 5m";
+    }
+
+    return rv;
+}
+
+
+static char *
+ngx_http_fitnudge_jwt_require(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_str_t                     *value;
+    ngx_uint_t                     i;
+    ngx_http_fitnudge_jwt_conf_t  *jcf = conf;
+
+    (void) cmd;
+
+    if (jcf->nrequired) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (cf->args->nelts - 1 > REQUIRED_MAX) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "there may be at most %d claims in \"fitnudge_jwt_require\"", REQUIRED_MAX);
+        return NGX_CONF_ERROR;
+    }
+
+    for (i = 1; i < cf->args->nelts; i++) {
+        if (value[i].len == 0) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "a claim in \"fitnudge_jwt_require\" is empty");
+            return NGX_CONF_ERROR;
+        }
+
+        jcf->required[jcf->nrequired++] = (char *) value[i].data;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_fitnudge_jwt_stale(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    char                          *rv;
+    ngx_str_t                     *value;
+    ngx_http_fitnudge_jwt_conf_t  *jcf = conf;
+
+    value = cf->args->elts;
+
+    if (ngx_strcmp(value[1].data, "off") == 0) {
+        if (jcf->stale != NGX_CONF_UNSET_MSEC) {
+            return "is duplicate";
+        }
+
+        jcf->stale = 0;
+        return NGX_CONF_OK;
+    }
+
+    rv = ngx_conf_set_msec_slot(cf, cmd, conf);
+
+    /* Redis is heard from every few seconds */
+    if (rv == NGX_CONF_OK && (jcf->stale < 10 * 1000 || jcf->stale > 86400 * 1000)) {
+        return "must be off, or from 10s to 1d";
+    }
+
+    return rv;
+}
+
+
 static ngx_int_t
 ngx_http_fitnudge_jwt_init(ngx_conf_t *cf)
 {
-    ngx_http_handler_pt            *h;
-    ngx_http_core_main_conf_t      *cmcf;
-    ngx_http_fitnudge_main_conf_t  *fmcf;
+    ngx_uint_t                              i;
+    ngx_http_handler_pt                    *h;
+    ngx_http_core_main_conf_t              *cmcf;
+    ngx_http_fitnudge_jwt_conf_t           *conf;
+    ngx_http_fitnudge_main_conf_t          *fmcf;
+    const ngx_http_fitnudge_jwks_source_t  *sources;
 
     fmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_fitnudge_base_module);
 
@@ -393,12 +811,31 @@ ngx_http_fitnudge_jwt_init(ngx_conf_t *cf)
         return NGX_OK;
     }
 
+    conf = ngx_http_conf_get_module_main_conf(cf, ngx_http_fitnudge_jwt_module);
+
+    ngx_conf_init_value(conf->leeway, 5);
+    ngx_conf_init_value(conf->cache, 4096);
+    ngx_conf_init_msec_value(conf->stale, 0);
+
     /* the base module has seen to it that there is a secret */
     fmcf->jwt.key = fmcf->settings.jwt_secret;
     fmcf->jwt.key_len = ngx_strlen(fmcf->settings.jwt_secret);
     fmcf->jwt.issuer = fmcf->settings.jwt_issuer;
-    fmcf->jwt.audience = "authenticated";
-    fmcf->jwt.leeway_s = LEEWAY_S;
+    fmcf->jwt.audience = fmcf->settings.jwt_audience;
+    fmcf->jwt.leeway_s = (unsigned) conf->leeway;
+    fmcf->jwt.required = conf->nrequired ? conf->required : NULL;
+
+    sources = conf->sources.elts;
+
+    for (i = 0; i < conf->sources.nelts; i++) {
+        if (sources[i].conf_ctx != NULL && conf->zone == NULL) {
+            conf->zone = ngx_http_fitnudge_jwks_add_zone(cf);
+
+            if (conf->zone == NULL) {
+                return NGX_ERROR;
+            }
+        }
+    }
 
     cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
 
@@ -417,4 +854,50 @@ ngx_http_fitnudge_jwt_init(ngx_conf_t *cf)
     *h = ngx_http_fitnudge_jwt_authorize;
 
     return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_fitnudge_jwt_init_process(ngx_cycle_t *cycle)
+{
+    uint64_t                              seed;
+    const ngx_http_fitnudge_jwt_conf_t   *conf;
+    const ngx_http_fitnudge_main_conf_t  *fmcf;
+
+    if (ngx_process != NGX_PROCESS_WORKER && ngx_process != NGX_PROCESS_SINGLE) {
+        return NGX_OK;
+    }
+
+    fmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_fitnudge_base_module);
+
+    if (fmcf == NULL || !fmcf->enabled) {
+        return NGX_OK;
+    }
+
+    conf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_fitnudge_jwt_module);
+
+    ngx_http_fitnudge_jwks_start(conf->zone, conf->sources.elts, conf->sources.nelts, &fmcf->jwt);
+
+    if (conf->cache > 0) {
+        if (getrandom(&seed, sizeof(seed), 0) != (ssize_t) sizeof(seed)) {
+            return NGX_ERROR;
+        }
+
+        ngx_http_fitnudge_jwt_cache = fn_token_cache_create((unsigned) conf->cache, seed);
+        if (ngx_http_fitnudge_jwt_cache == NULL) {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_fitnudge_jwt_exit_process(ngx_cycle_t *cycle)
+{
+    (void) cycle;
+
+    fn_token_cache_free(ngx_http_fitnudge_jwt_cache);
+    ngx_http_fitnudge_jwt_cache = NULL;
 }

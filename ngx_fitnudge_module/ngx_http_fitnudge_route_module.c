@@ -25,6 +25,7 @@ static const ngx_http_fitnudge_local_t  ngx_http_fitnudge_locals[] = {
     { "live", ngx_http_fitnudge_health_handler },
     { "ready", ngx_http_fitnudge_health_handler },
     { "csrf", ngx_http_fitnudge_csrf_handler },
+    { "jwks", ngx_http_fitnudge_jwks_handler },
     { "openapi", ngx_http_fitnudge_openapi_handler },
     { "job", ngx_http_fitnudge_job_handler },
     { NULL, NULL }

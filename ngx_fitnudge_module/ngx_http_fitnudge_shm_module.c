@@ -4,8 +4,8 @@
  * Generations: an array of counters, a tag's hash picks one.  A collision costs a cache miss, no
  * more.  What "bump all" adds to is one epoch, the high half of every generation.
  *
- * Revoked sessions: an open-addressed table of 24-byte slots.  A session may be in any of the WINDOW
- * slots that follow its hash.  A slot that was used once never becomes unused again, only dead, so that a
+ * Revocations: an open-addressed table of 32-byte slots, each known by a hash of 128 bits of its kind and what it
+ * names (session, token or user).  An entry may be in any of the WINDOW slots that follow its hash.  A slot that was used once never becomes unused again, only dead, so that a
  * reader may stop at the first unused one.  Writers hold the zone's mutex; readers take no lock:
  * a slot is live only while its `until` is, which a writer kills before it changes the
  * id and sets when the id is whole.  A writer that dies in between leaves a dead slot.
@@ -16,9 +16,10 @@
 #include "ngx_http_fitnudge.h"
 #include "ngx_fitnudge_shm.h"
 #include "ngx_fitnudge_metrics.h"
+#include "../worker/libfitnudge/fn_uuid.h"
 
 
-#define LAYOUT      2           /* of this structure; a zone of another layout is refused */
+#define LAYOUT      3           /* of this structure; a zone of another layout is refused */
 #define COUNTERS    65536       /* fewer in a small zone */
 #define WINDOW      32
 #define COMPLAIN_INTERVAL  60   /* s */
@@ -27,12 +28,24 @@
 #define DEAD        1
 
 #define REVOKED     "revoked:"
-#define SESSION_LEN 36
+#define UUID_LEN    36
+#define JTI_MAX     64
+#define FOREVER     ((uint64_t) 1 << 40)    /* s: no time is later */
+
+
+/* What is revoked; also the seed of its hash. */
+typedef enum {
+    NGX_FITNUDGE_SHM_SESSION = 1,
+    NGX_FITNUDGE_SHM_JTI,
+    NGX_FITNUDGE_SHM_USER,
+    NGX_FITNUDGE_SHM_KINDS
+} ngx_fitnudge_shm_kind_e;
 
 
 typedef struct {
-    uint64_t         hi, lo;    /* session id */
+    uint64_t         hi, lo;    /* hash of what it is */
     uint64_t         until;     /* unix s; UNUSED, DEAD */
+    uint64_t         before;    /* tokens issued before that, unix s; FOREVER */
 } ngx_fitnudge_shm_slot_t;
 
 
@@ -46,6 +59,8 @@ typedef struct {
     ngx_uint_t                layout;
     uint64_t                  epoch;
     uint64_t                  evicted;
+    uint64_t                  heard;            /* ngx_current_msec when the revocations were last known to be complete */
+    uint64_t                  seen[NGX_FITNUDGE_SHM_KINDS];     /* entries ever made: most kinds have none */
     ngx_uint_t                counters_mask;
     ngx_uint_t                slots_n;
     uint64_t                  all_bumped;       /* as a counter's */
@@ -56,9 +71,11 @@ typedef struct {
 
 static ngx_int_t ngx_fitnudge_shm_init_zone(ngx_shm_zone_t *zone, void *data);
 static ngx_int_t ngx_fitnudge_shm_init_process(ngx_cycle_t *cycle);
-static ngx_uint_t ngx_fitnudge_shm_session(uint64_t *hi, uint64_t *lo, const u_char *p);
+static uint64_t ngx_fitnudge_shm_find(ngx_fitnudge_shm_kind_e kind, const u_char *p, size_t len, time_t now);
+static XXH128_hash_t ngx_fitnudge_shm_hash(ngx_fitnudge_shm_kind_e kind, const u_char *p, size_t len);
 static void ngx_fitnudge_shm_revoke(const u_char *p, size_t len);
-static void ngx_fitnudge_shm_insert(uint64_t hi, uint64_t lo, uint64_t until);
+static void ngx_fitnudge_shm_insert(ngx_fitnudge_shm_kind_e kind, const u_char *p, size_t len, uint64_t before,
+    uint64_t until);
 
 
 /* of this process, set when it starts */
@@ -180,18 +197,52 @@ ngx_fitnudge_shm_bumped_within(const u_char *tag, size_t len, ngx_msec_t ms)
 
 
 ngx_uint_t
-ngx_fitnudge_shm_revoked(const u_char *session, time_t now)
+ngx_fitnudge_shm_revoked(const fn_jwt_claims_t *claims, time_t now)
 {
-    uint64_t                  hi, lo, until, slot_hi, slot_lo;
-    ngx_uint_t                i, n, tries;
-    ngx_fitnudge_shm_t       *sh = ngx_fitnudge_shm;
-    ngx_fitnudge_shm_slot_t  *slot;
-
-    if (sh == NULL || !ngx_fitnudge_shm_session(&hi, &lo, session)) {
+    if (ngx_fitnudge_shm == NULL) {
         return 0;
     }
 
-    n = XXH3_64bits_withSeed(&lo, sizeof(lo), hi) % sh->slots_n;
+    /* a token that does not say when it was issued was so before any time */
+    return ngx_fitnudge_shm_find(NGX_FITNUDGE_SHM_SESSION, (u_char *) claims->session_id, ngx_strlen(claims->session_id), now)
+           || ngx_fitnudge_shm_find(NGX_FITNUDGE_SHM_JTI, (u_char *) claims->jti, ngx_strlen(claims->jti), now)
+           || ngx_fitnudge_shm_find(NGX_FITNUDGE_SHM_USER, (u_char *) claims->sub, UUID_LEN, now) > (uint64_t) claims->iat;
+}
+
+
+void
+ngx_fitnudge_shm_heard(void)
+{
+    if (ngx_fitnudge_shm != NULL) {
+        __atomic_store_n(&ngx_fitnudge_shm->heard, (uint64_t) ngx_current_msec, __ATOMIC_SEQ_CST);
+    }
+}
+
+
+ngx_uint_t
+ngx_fitnudge_shm_stale(ngx_msec_t ms)
+{
+    return ngx_fitnudge_shm != NULL
+           && (uint64_t) ngx_current_msec > __atomic_load_n(&ngx_fitnudge_shm->heard, __ATOMIC_SEQ_CST) + ms;
+}
+
+
+/* Tokens issued before which time are revoked, unix s; 0: none are. */
+static uint64_t
+ngx_fitnudge_shm_find(ngx_fitnudge_shm_kind_e kind, const u_char *p, size_t len, time_t now)
+{
+    uint64_t                  until, hi, lo, before;
+    ngx_uint_t                i, n, tries;
+    XXH128_hash_t             hash;
+    ngx_fitnudge_shm_t       *sh = ngx_fitnudge_shm;
+    ngx_fitnudge_shm_slot_t  *slot;
+
+    if (len == 0 || __atomic_load_n(&sh->seen[kind], __ATOMIC_ACQUIRE) == 0) {
+        return 0;
+    }
+
+    hash = ngx_fitnudge_shm_hash(kind, p, len);
+    n = hash.low64 % sh->slots_n;
     tries = 0;
 
     for (i = 0; i < WINDOW; i++) {
@@ -203,8 +254,9 @@ ngx_fitnudge_shm_revoked(const u_char *session, time_t now)
             return 0;
         }
 
-        slot_hi = __atomic_load_n(&slot->hi, __ATOMIC_ACQUIRE);
-        slot_lo = __atomic_load_n(&slot->lo, __ATOMIC_ACQUIRE);
+        hi = __atomic_load_n(&slot->hi, __ATOMIC_ACQUIRE);
+        lo = __atomic_load_n(&slot->lo, __ATOMIC_ACQUIRE);
+        before = __atomic_load_n(&slot->before, __ATOMIC_ACQUIRE);
 
         /* the slot changed hands meanwhile: look again, but not forever */
         if (until != __atomic_load_n(&slot->until, __ATOMIC_ACQUIRE) && tries++ < WINDOW) {
@@ -212,14 +264,33 @@ ngx_fitnudge_shm_revoked(const u_char *session, time_t now)
             continue;
         }
 
-        if (slot_hi == hi && slot_lo == lo && until > (uint64_t) now) {
-            return 1;
+        if (hi == hash.high64 && lo == hash.low64 && until > (uint64_t) now) {
+            return before;
         }
 
         n = (n + 1) % sh->slots_n;
     }
 
     return 0;
+}
+
+
+static XXH128_hash_t
+ngx_fitnudge_shm_hash(ngx_fitnudge_shm_kind_e kind, const u_char *p, size_t len)
+{
+    size_t  i;
+    u_char  lower[UUID_LEN];
+
+    /* ids are the same in either case */
+    if (kind != NGX_FITNUDGE_SHM_JTI && len == UUID_LEN) {
+        for (i = 0; i < UUID_LEN; i++) {
+            lower[i] = ngx_tolower(p[i]);
+        }
+
+        p = lower;
+    }
+
+    return XXH3_128bits_withSeed(p, len, kind);
 }
 
 
@@ -275,6 +346,7 @@ ngx_fitnudge_shm_init_zone(ngx_shm_zone_t *zone, void *data)
 
     /* a zone made anew must not repeat the generations of the one before */
     sh->epoch = (uint64_t) ngx_time();
+    sh->heard = (uint64_t) ngx_current_msec;
     sh->layout = LAYOUT;
 
     pool->data = sh;
@@ -302,29 +374,59 @@ ngx_fitnudge_shm_init_process(ngx_cycle_t *cycle)
 }
 
 
-/* "<session id>:<unix s>" */
+/* "<session id>:<until>", "jti:<jti>:<until>" or "user:<user id>:<before>:<until>", times in unix s. */
 static void
 ngx_fitnudge_shm_revoke(const u_char *p, size_t len)
 {
-    time_t    until;
-    uint64_t  hi, lo;
+    time_t                    until, before;
+    const u_char             *last, *colon;
+    ngx_fitnudge_shm_kind_e   kind;
 
-    if (len < SESSION_LEN + 2
-        || p[SESSION_LEN] != ':'
-        || !ngx_fitnudge_shm_session(&hi, &lo, p))
-    {
+    last = p + len;
+
+    for (colon = last - 1; colon > p && *colon != ':'; colon--) { /* void */ }
+
+    until = ngx_atotm((u_char *) colon + 1, last - colon - 1);
+    if (colon == p || until == (time_t) NGX_ERROR) {
         goto invalid;
     }
 
-    until = ngx_atotm((u_char *) p + SESSION_LEN + 1, len - SESSION_LEN - 1);
-    if (until == (time_t) NGX_ERROR) {
+    last = colon;
+    before = (time_t) FOREVER;
+    kind = NGX_FITNUDGE_SHM_SESSION;
+
+    if (last - p > 4 && ngx_memcmp(p, "jti:", 4) == 0) {
+        p += 4;
+        kind = NGX_FITNUDGE_SHM_JTI;
+
+        if (last - p > JTI_MAX) {
+            goto invalid;
+        }
+
+    } else if (last - p > 5 && ngx_memcmp(p, "user:", 5) == 0) {
+        p += 5;
+        kind = NGX_FITNUDGE_SHM_USER;
+
+        if (last - p < UUID_LEN + 2 || p[UUID_LEN] != ':') {
+            goto invalid;
+        }
+
+        before = ngx_atotm((u_char *) p + UUID_LEN + 1, last - p - UUID_LEN - 1);
+        if (before == (time_t) NGX_ERROR || before <= 0) {
+            goto invalid;
+        }
+
+        last = p + UUID_LEN;
+    }
+
+    if (kind != NGX_FITNUDGE_SHM_JTI && !fn_uuid_valid((const char *) p, last - p)) {
         goto invalid;
     }
 
     until += NGX_FITNUDGE_SHM_SLACK;
 
     if (until > ngx_time()) {
-        ngx_fitnudge_shm_insert(hi, lo, (uint64_t) until);
+        ngx_fitnudge_shm_insert(kind, p, last - p, (uint64_t) before, (uint64_t) until);
     }
 
     return;
@@ -336,17 +438,19 @@ invalid:
 
 
 static void
-ngx_fitnudge_shm_insert(uint64_t hi, uint64_t lo, uint64_t until)
+ngx_fitnudge_shm_insert(ngx_fitnudge_shm_kind_e kind, const u_char *p, size_t len, uint64_t before, uint64_t until)
 {
     uint64_t                  now, evicted;
     ngx_uint_t                i, n;
+    XXH128_hash_t             hash;
     ngx_fitnudge_shm_t       *sh = ngx_fitnudge_shm;
     ngx_fitnudge_shm_slot_t  *slot, *place, *first;
     static time_t             complain;
 
     evicted = 0;
     now = (uint64_t) ngx_time();
-    n = XXH3_64bits_withSeed(&lo, sizeof(lo), hi) % sh->slots_n;
+    hash = ngx_fitnudge_shm_hash(kind, p, len);
+    n = hash.low64 % sh->slots_n;
     place = NULL;
     first = NULL;
 
@@ -360,7 +464,11 @@ ngx_fitnudge_shm_insert(uint64_t hi, uint64_t lo, uint64_t until)
             break;
         }
 
-        if (slot->until > now && slot->hi == hi && slot->lo == lo) {
+        if (slot->until > now && slot->hi == hash.high64 && slot->lo == hash.low64) {
+            if (slot->before < before) {
+                __atomic_store_n(&slot->before, before, __ATOMIC_SEQ_CST);
+            }
+
             if (slot->until < until) {
                 __atomic_store_n(&slot->until, until, __ATOMIC_RELEASE);
             }
@@ -391,11 +499,13 @@ ngx_fitnudge_shm_insert(uint64_t hi, uint64_t lo, uint64_t until)
     }
 
     __atomic_store_n(&place->until, DEAD, __ATOMIC_SEQ_CST);
-    __atomic_store_n(&place->hi, hi, __ATOMIC_SEQ_CST);
-    __atomic_store_n(&place->lo, lo, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&place->hi, hash.high64, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&place->lo, hash.low64, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&place->before, before, __ATOMIC_SEQ_CST);
     __atomic_store_n(&place->until, until, __ATOMIC_SEQ_CST);
 
     ngx_fitnudge_count(NGX_FITNUDGE_M_REVOCATIONS, 1);
+    (void) __atomic_add_fetch(&sh->seen[kind], 1, __ATOMIC_SEQ_CST);
 
 done:
 
@@ -404,7 +514,7 @@ done:
     if (evicted && ngx_time() >= complain) {
         complain = ngx_time() + COMPLAIN_INTERVAL;
         ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
-                      "fitnudge: %uL ended sessions were forgotten too early: \"fitnudge_zone\" is too small", evicted);
+                      "fitnudge: %uL revocations were forgotten too early: \"fitnudge_zone\" is too small", evicted);
     }
 }
 
@@ -439,48 +549,4 @@ ngx_fitnudge_shm_gauges(void)
     }
 
     ngx_fitnudge_gauge(NGX_FITNUDGE_G_REVOKED_MAX, (int64_t) sh->slots_n);
-}
-
-
-/* The 36 characters of a session id as two words. 0 when they are none. */
-static ngx_uint_t
-ngx_fitnudge_shm_session(uint64_t *hi, uint64_t *lo, const u_char *p)
-{
-    u_char      c;
-    uint64_t    word[2] = { 0, 0 };
-    ngx_uint_t  i, digits;
-
-    digits = 0;
-
-    for (i = 0; i < SESSION_LEN; i++) {
-        c = p[i];
-
-        if (i == 8 || i == 13 || i == 18 || i == 23) {
-            if (c != '-') {
-                return 0;
-            }
-
-            continue;
-        }
-
-        if (c >= '0' && c <= '9') {
-            c = (u_char) (c - '0');
-
-        } else {
-            c = (u_char) (c | 0x20);
-            if (c < 'a' || c > 'f') {
-                return 0;
-            }
-
-            c = (u_char) (c - 'a' + 10);
-        }
-
-        word[digits / 16] = (word[digits / 16] << 4) | c;
-        digits++;
-    }
-
-    *hi = word[0];
-    *lo = word[1];
-
-    return 1;
 }

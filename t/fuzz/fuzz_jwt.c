@@ -19,7 +19,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     unsigned char    mac[64];
     fn_jwt_claims_t  claims;
 
-    static const fn_jwt_policy_t  policy = { KEY, 32, "fitnudge", "authenticated", 5 };
+    static const fn_jwt_policy_t  policy = { KEY, 32, "fitnudge", "authenticated", 5, 0, NULL };
 
     if (fn_jwt_verify(&claims, &policy, (const char *) data, size, 1700000000) == FN_JWT_OK) {
         abort();        /* a forgery */

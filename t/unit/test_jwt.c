@@ -10,7 +10,7 @@
 #define NOW   1700000000
 #define GOOD  "\"sub\":\"" SUB "\",\"role\":\"authenticated\",\"aud\":\"authenticated\",\"iss\":\"fitnudge\",\"exp\":1700000900"
 
-static const fn_jwt_policy_t  policy = { KEY, 32, "fitnudge", "authenticated", 5 };
+static const fn_jwt_policy_t  policy = { KEY, 32, "fitnudge", "authenticated", 5, 0, NULL };
 
 
 /* Signs any header and payload. */

@@ -123,7 +123,7 @@ a_reply(fn_buf_t *out)
 static int
 a_token(fn_buf_t *out)
 {
-    fn_jwt_policy_t  policy = { KEY, 32, "fitnudge", "authenticated", 0 };
+    fn_jwt_policy_t  policy = { KEY, 32, "fitnudge", "authenticated", 0, 0, NULL };
     fn_jwt_claims_t  c = { .sub = ID, .role = "authenticated", .iat = 1, .exp = 2 };
 
     return fn_jwt_sign(out, &policy, &c);

@@ -236,7 +236,7 @@ static void
 test_tokens(const char *access)
 {
     fn_jwt_claims_t  claims;
-    fn_jwt_policy_t  policy = { settings.jwt_secret, strlen(settings.jwt_secret), "fitnudge", "authenticated", 0 };
+    fn_jwt_policy_t  policy = { settings.jwt_secret, strlen(settings.jwt_secret), "fitnudge", "authenticated", 0, 0, NULL };
 
     ok(fn_jwt_verify(&claims, &policy, access, strlen(access), (int64_t) (fn_now_ms() / 1000)) == FN_JWT_OK, "the access token verifies");
     is(claims.sub, USER, "sub");

@@ -21,7 +21,6 @@
 
 #define FN_REFRESH_LABEL  "fitnudge refresh token\n"
 #define FN_REFRESH_PATH   "/api/v1/auth"
-#define FN_AUDIENCE       "authenticated"
 
 static int fn_auth_refresh_token(fn_buf_t *b, const fn_settings_t *s, const fn_span_t *id);
 static int fn_auth_add_common(fn_buf_t *ctx, const fn_settings_t *s, const fn_span_t *id);
@@ -301,7 +300,7 @@ fn_auth_access_token(fn_buf_t *b, const fn_settings_t *s, const char *user, cons
     policy.key = s->jwt_secret;
     policy.key_len = strlen(s->jwt_secret);
     policy.issuer = s->jwt_issuer;
-    policy.audience = FN_AUDIENCE;
+    policy.audience = s->jwt_audience;
 
     return fn_jwt_sign(b, &policy, &claims) == 0 && !b->failed ? 0 : -1;
 }

@@ -29,6 +29,8 @@ const fn_setting_t  fn_settings_table[] = {
       "Key that signs access tokens (HS256)" },
     { "fitnudge_jwt_issuer", FN_SCOPE_HTTP, FN_S_STRING, S(jwt_issuer), "fitnudge", 0, 1, 255,
       "Issuer of access tokens" },
+    { "fitnudge_jwt_audience", FN_SCOPE_HTTP, FN_S_STRING, S(jwt_audience), "authenticated", 0, 1, 255,
+      "Audience of access tokens" },
     { "fitnudge_csrf_secret", FN_SCOPE_HTTP, FN_S_SECRET, S(csrf_secret), NULL, 0, FN_SECRET_MIN, 0,
       "Key that signs CSRF tokens" },
     { "fitnudge_access_token_ttl", FN_SCOPE_HTTP, FN_S_TIME, S(access_ttl_ms), "15m", 0, 60 * SECOND, DAY,

@@ -20,6 +20,7 @@ typedef struct {
     char     *redis_password;       /* fitnudge_redis_password: secret, or NULL */
     char     *jwt_secret;           /* fitnudge_jwt_secret: secret, at least 32 bytes */
     char     *jwt_issuer;           /* fitnudge_jwt_issuer, default "fitnudge" */
+    char     *jwt_audience;         /* fitnudge_jwt_audience, default "authenticated" */
     char     *csrf_secret;          /* fitnudge_csrf_secret */
     int64_t   access_ttl_ms;        /* fitnudge_access_token_ttl 15m */
     int64_t   refresh_ttl_ms;       /* fitnudge_refresh_token_ttl 7d */
