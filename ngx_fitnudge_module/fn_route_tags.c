@@ -30,10 +30,11 @@ fn_route_tag(const fn_route_t *route, const char **tags, const char *user, const
 
     for ( /* void */ ; *s != '\0' && *s != ' '; s += n) {
         text = s;
-        n = 1;
-        len = 1;
+        for (n = 1; s[n] != '\0' && s[n] != ' ' && s[n] != '@' && s[n] != '{'; n++) { /* void */ }
+        len = n;
 
         if (*s == '@') {
+            n = 1;
             text = user;
 
         } else if (*s == '{') {
