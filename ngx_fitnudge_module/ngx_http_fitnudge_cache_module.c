@@ -14,6 +14,7 @@
 
 #include "ngx_http_fitnudge_cache.h"
 #include "ngx_http_fitnudge_query.h"
+#include "ngx_fitnudge_cache_shared.h"
 #include "ngx_fitnudge_cache_zone.h"
 #include "ngx_fitnudge_metrics.h"
 #include "ngx_fitnudge_redis.h"
@@ -65,6 +66,15 @@ typedef struct {
     size_t                                   max_body;
     unsigned                                 joinable:1;    /* in the table */
     unsigned                                 store:1;       /* the subscription stood when it set off */
+
+    /* when Redis is asked first: what PostgreSQL is to be asked after it, for requests that may have gone */
+    ngx_msec_t                               timeout;       /* of Redis */
+    ngx_fitnudge_pg_target_e                 target;
+    ngx_int_t                                statement;
+    ngx_uint_t                               n;
+    const char                              *values[NGX_FITNUDGE_PG_PARAMS];
+    ngx_fitnudge_cache_shared_t              shared;
+    u_char                                   texts[];       /* of the values */
 } ngx_http_fitnudge_cache_flight_t;
 
 
@@ -96,14 +106,19 @@ static ngx_int_t ngx_http_fitnudge_cache_stale(ngx_http_request_t *r, const ngx_
 static ngx_http_fitnudge_cache_flight_t *ngx_http_fitnudge_cache_flight(const ngx_http_fitnudge_cache_key_t *key);
 static ngx_http_fitnudge_cache_flight_t *ngx_http_fitnudge_cache_set_off(ngx_http_request_t *r, const ngx_http_fitnudge_cache_key_t *key,
     const ngx_http_fitnudge_question_t *q);
+static ngx_int_t ngx_http_fitnudge_cache_ask_shared(ngx_http_fitnudge_cache_flight_t *flight);
+static ngx_int_t ngx_http_fitnudge_cache_ask_postgres(ngx_http_fitnudge_cache_flight_t *flight);
+static void ngx_http_fitnudge_cache_shared_answered(ngx_fitnudge_op_t *op, ngx_int_t rc, void *reply);
+static void ngx_http_fitnudge_cache_postgres_answered(ngx_fitnudge_op_t *op, ngx_int_t rc, void *reply);
 static ngx_int_t ngx_http_fitnudge_cache_wait(ngx_http_request_t *r, ngx_http_fitnudge_cache_flight_t *flight, ngx_uint_t collapsed);
 static void ngx_http_fitnudge_cache_abandoned(void *data);
-static void ngx_http_fitnudge_cache_landed(ngx_fitnudge_op_t *op, ngx_int_t rc, void *reply);
-static void ngx_http_fitnudge_cache_store(const ngx_http_fitnudge_cache_flight_t *flight, const ngx_str_t *body);
+static void ngx_http_fitnudge_cache_landed(ngx_http_fitnudge_cache_flight_t *flight, ngx_int_t rc, PGresult *res, const ngx_str_t *shared);
+static void ngx_http_fitnudge_cache_store(const ngx_http_fitnudge_cache_flight_t *flight, const ngx_str_t *body, uint64_t age_ms);
 static void ngx_http_fitnudge_cache_put(const ngx_http_fitnudge_cache_main_conf_t *cmcf, const ngx_http_fitnudge_cache_key_t *key,
     const fn_cache_meta_t *meta, const u_char *body, const u_char *gzip);
 static ngx_int_t ngx_http_fitnudge_cache_answer(ngx_http_request_t *r, const ngx_http_fitnudge_cache_flight_t *flight, ngx_int_t rc,
     PGresult *res, ngx_uint_t collapsed, ngx_uint_t last);
+static ngx_int_t ngx_http_fitnudge_cache_answer_shared(ngx_http_request_t *r, const ngx_str_t *shared);
 static ngx_int_t ngx_http_fitnudge_cache_status(ngx_http_request_t *r, const char *status);
 static void ngx_http_fitnudge_cache_gzip(ngx_http_request_t *r, const ngx_http_fitnudge_cache_key_t *key,
     ngx_http_fitnudge_cache_hit_t *hit);
@@ -547,16 +562,36 @@ ngx_http_fitnudge_cache_flight(const ngx_http_fitnudge_cache_key_t *key)
 static ngx_http_fitnudge_cache_flight_t *
 ngx_http_fitnudge_cache_set_off(ngx_http_request_t *r, const ngx_http_fitnudge_cache_key_t *key, const ngx_http_fitnudge_question_t *q)
 {
-    ngx_fitnudge_op_t                           *op;
+    u_char                                      *p;
+    size_t                                       size, len;
+    ngx_uint_t                                   i;
     ngx_http_fitnudge_cache_flight_t            *flight;
+    const ngx_http_fitnudge_main_conf_t         *fmcf;
     const ngx_http_fitnudge_cache_loc_conf_t    *clcf;
 
     clcf = ngx_http_get_module_loc_conf(r, ngx_http_fitnudge_cache_module);
+    fmcf = ngx_http_get_module_main_conf(r, ngx_http_fitnudge_base_module);
 
-    flight = ngx_alloc(sizeof(ngx_http_fitnudge_cache_flight_t), ngx_cycle->log);
+    for (i = 0, size = 0; i < q->n; i++) {
+        size += q->values[i] == NULL ? 0 : ngx_strlen(q->values[i]) + 1;
+    }
+
+    flight = ngx_alloc(sizeof(ngx_http_fitnudge_cache_flight_t) + size, ngx_cycle->log);
     if (flight == NULL) {
         return NULL;
     }
+
+    for (i = 0, p = flight->texts; i < q->n; i++) {
+        flight->values[i] = q->values[i] == NULL ? NULL : (char *) p;
+        len = q->values[i] == NULL ? 0 : ngx_strlen(q->values[i]) + 1;
+        p = ngx_cpymem(p, q->values[i] == NULL ? "" : q->values[i], len);
+    }
+
+    flight->target = q->target;
+    flight->statement = q->statement;
+    flight->n = q->n;
+    flight->timeout = fmcf->redis_timeout;
+    flight->shared.stamp_len = 0;
 
     flight->key.hash = key->hash;
     flight->key.key_len = key->key_len;
@@ -571,22 +606,96 @@ ngx_http_fitnudge_cache_set_off(ngx_http_request_t *r, const ngx_http_fitnudge_c
 
     ngx_queue_init(&flight->waiters);
 
-    op = ngx_fitnudge_op_create(NULL, ngx_fitnudge_pg_timeout(q->target), ngx_http_fitnudge_cache_landed, flight);
-    if (op == NULL) {
+    if ((ngx_strcmp(fmcf->settings.cache_redis, "on") != 0 || ngx_http_fitnudge_cache_ask_shared(flight) != NGX_OK)
+        && ngx_http_fitnudge_cache_ask_postgres(flight) != NGX_OK)
+    {
         ngx_free(flight);
         return NULL;
     }
 
-    /* before it is sent: nobody is told at once, but the order costs nothing */
+    /* nobody is told before the next turn of the event loop */
     ngx_queue_insert_head(&ngx_http_fitnudge_cache_flights[key->hash & (FLIGHTS - 1)], &flight->queue);
 
-    if (ngx_fitnudge_pg_query(op, q->target, q->statement, q->n, q->values) != NGX_OK) {
-        ngx_queue_remove(&flight->queue);
-        ngx_free(flight);
-        return NULL;
+    return flight;
+}
+
+
+static ngx_int_t
+ngx_http_fitnudge_cache_ask_shared(ngx_http_fitnudge_cache_flight_t *flight)
+{
+    ngx_fitnudge_op_t  *op;
+
+    if (!flight->store || !ngx_fitnudge_cache_shared_ready()) {
+        return NGX_DECLINED;
     }
 
-    return flight;
+    op = ngx_fitnudge_op_create(NULL, flight->timeout, ngx_http_fitnudge_cache_shared_answered, flight);
+    if (op == NULL) {
+        return NGX_DECLINED;
+    }
+
+    return ngx_fitnudge_cache_shared_ask(&flight->shared, op, flight->route, flight->values, flight->key.key, flight->key.key_len);
+}
+
+
+static ngx_int_t
+ngx_http_fitnudge_cache_ask_postgres(ngx_http_fitnudge_cache_flight_t *flight)
+{
+    ngx_fitnudge_op_t  *op;
+
+    op = ngx_fitnudge_op_create(NULL, ngx_fitnudge_pg_timeout(flight->target), ngx_http_fitnudge_cache_postgres_answered, flight);
+    if (op == NULL) {
+        return NGX_ERROR;
+    }
+
+    return ngx_fitnudge_pg_query(op, flight->target, flight->statement, flight->n, flight->values);
+}
+
+
+static void
+ngx_http_fitnudge_cache_shared_answered(ngx_fitnudge_op_t *op, ngx_int_t rc, void *reply)
+{
+    uint64_t                           age_ms;
+    ngx_str_t                          body;
+    ngx_http_fitnudge_cache_flight_t  *flight = op->data;
+
+    if (rc == NGX_OK
+        && ngx_fitnudge_cache_shared_read(&flight->shared, reply, (uint64_t) flight->route->cache.ttl_s * 1000, &body, &age_ms) == NGX_OK)
+    {
+        ngx_http_fitnudge_cache_store(flight, &body, age_ms);
+        ngx_http_fitnudge_cache_landed(flight, NGX_OK, NULL, &body);
+        return;
+    }
+
+    if (rc != NGX_OK) {
+        ngx_fitnudge_count(NGX_FITNUDGE_M_CACHE_SHARED_FAILED, 1);
+    }
+
+    if (ngx_http_fitnudge_cache_ask_postgres(flight) != NGX_OK) {
+        ngx_http_fitnudge_cache_landed(flight, NGX_ERROR, NULL, NULL);
+    }
+}
+
+
+static void
+ngx_http_fitnudge_cache_postgres_answered(ngx_fitnudge_op_t *op, ngx_int_t rc, void *reply)
+{
+    PGresult                          *res = reply;
+    ngx_str_t                          body;
+    ngx_http_fitnudge_cache_flight_t  *flight = op->data;
+
+    if (rc == NGX_OK && flight->store && PQntuples(res) == 1 && PQnfields(res) == 2 && !PQgetisnull(res, 0, 1)) {
+        body.data = (u_char *) PQgetvalue(res, 0, 1);
+        body.len = PQgetlength(res, 0, 1);
+
+        ngx_http_fitnudge_cache_store(flight, &body, 0);
+
+        if (body.len <= flight->max_body) {
+            ngx_fitnudge_cache_shared_write(&flight->shared, &body, flight->route->cache.ttl_s, flight->timeout);
+        }
+    }
+
+    ngx_http_fitnudge_cache_landed(flight, rc, res, NULL);
 }
 
 
@@ -632,25 +741,18 @@ ngx_http_fitnudge_cache_abandoned(void *data)
 }
 
 
+/* All who wait get what PostgreSQL said, or what others have left in Redis. */
+
 static void
-ngx_http_fitnudge_cache_landed(ngx_fitnudge_op_t *op, ngx_int_t rc, void *reply)
+ngx_http_fitnudge_cache_landed(ngx_http_fitnudge_cache_flight_t *flight, ngx_int_t rc, PGresult *res, const ngx_str_t *shared)
 {
-    PGresult                          *res = reply;
-    ngx_str_t                          body;
     ngx_uint_t                         last, collapsed;
     ngx_queue_t                       *q;
     ngx_connection_t                  *c;
     ngx_http_request_t                *r;
-    ngx_http_fitnudge_cache_flight_t  *flight = op->data;
     ngx_http_fitnudge_cache_waiter_t  *waiter;
 
     ngx_queue_remove(&flight->queue);
-
-    if (rc == NGX_OK && flight->store && PQntuples(res) == 1 && PQnfields(res) == 2 && !PQgetisnull(res, 0, 1)) {
-        body.data = (u_char *) PQgetvalue(res, 0, 1);
-        body.len = PQgetlength(res, 0, 1);
-        ngx_http_fitnudge_cache_store(flight, &body);
-    }
 
     /* to answer one request may end others that wait: those of its connection */
     while (!ngx_queue_empty(&flight->waiters)) {
@@ -667,7 +769,8 @@ ngx_http_fitnudge_cache_landed(ngx_fitnudge_op_t *op, ngx_int_t rc, void *reply)
         c = r->connection;
         ngx_http_set_log_request(c->log, r);
 
-        ngx_http_finalize_request(r, ngx_http_fitnudge_cache_answer(r, flight, rc, res, collapsed, last));
+        ngx_http_finalize_request(r, shared != NULL ? ngx_http_fitnudge_cache_answer_shared(r, shared)
+                                     : ngx_http_fitnudge_cache_answer(r, flight, rc, res, collapsed, last));
 
         if (last) {
             res = NULL;
@@ -684,8 +787,9 @@ ngx_http_fitnudge_cache_landed(ngx_fitnudge_op_t *op, ngx_int_t rc, void *reply)
 /* Stored as of before the question: if something changed meanwhile, it is stale already. */
 
 static void
-ngx_http_fitnudge_cache_store(const ngx_http_fitnudge_cache_flight_t *flight, const ngx_str_t *body)
+ngx_http_fitnudge_cache_store(const ngx_http_fitnudge_cache_flight_t *flight, const ngx_str_t *body, uint64_t age_ms)
 {
+    uint64_t         now = (uint64_t) ngx_current_msec;
     fn_cache_meta_t  meta;
 
     if (body->len > flight->max_body || !ngx_fitnudge_redis_subscribed()) {
@@ -696,7 +800,7 @@ ngx_http_fitnudge_cache_store(const ngx_http_fitnudge_cache_flight_t *flight, co
     ngx_memzero(&meta, sizeof(meta));
     ngx_memcpy(meta.generation, flight->key.generation, sizeof(meta.generation));
 
-    meta.created_ms = (uint64_t) ngx_current_msec;
+    meta.created_ms = now > age_ms ? now - age_ms : 0;
     meta.body_len = (uint32_t) body->len;
     ngx_http_fitnudge_etag(meta.etag, body->data, body->len);
 
@@ -772,6 +876,24 @@ ngx_http_fitnudge_cache_answer(ngx_http_request_t *r, const ngx_http_fitnudge_ca
     if (ngx_http_fitnudge_cache_status(r, collapsed ? "fitnudge; fwd=miss; collapsed" : "fitnudge; fwd=miss") != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
+
+    return ngx_http_fitnudge_send_json(r, NGX_HTTP_OK, &body, 1);
+}
+
+
+static ngx_int_t
+ngx_http_fitnudge_cache_answer_shared(ngx_http_request_t *r, const ngx_str_t *shared)
+{
+    ngx_str_t  body;
+
+    body.len = shared->len;
+    body.data = ngx_pnalloc(r->pool, body.len);
+
+    if (body.data == NULL || ngx_http_fitnudge_cache_status(r, "fitnudge; fwd=miss; detail=\"redis\"") != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ngx_memcpy(body.data, shared->data, body.len);
 
     return ngx_http_fitnudge_send_json(r, NGX_HTTP_OK, &body, 1);
 }

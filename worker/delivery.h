@@ -80,7 +80,8 @@ void fn_finish_job(fn_finish_t *f, const fn_task_t *t);     /* acknowledges; wha
 /* Reply to the edge (nothing when reply_to is empty); headers = "Name: value\n" lines. */
 void fn_finish_reply(fn_finish_t *f, const fn_task_t *t, unsigned status, const char *body, size_t body_len,
                      const char *headers, size_t headers_len, const fn_span_t *tags, unsigned ntags);
-void fn_finish_tags(fn_finish_t *f, const fn_span_t *tags, unsigned ntags);     /* publish; remember revocations */
+/* Publishes them and remembers revocations; keep_s: how long their generations are kept in Redis, 0: they are not. */
+void fn_finish_tags(fn_finish_t *f, const fn_span_t *tags, unsigned ntags, unsigned keep_s);
 /* The next step of the same job: suffix "", ":call" or ":commit"; attempt starts at 0 again. Lane of the job, or "net" for ":call". */
 void fn_finish_next(fn_finish_t *f, const fn_task_t *t, const char *suffix, const char *body, size_t body_len);
 /* The same envelope again after delay_ms (0 = at once), attempt as given. */

@@ -233,7 +233,7 @@ fn_finish_revoked(fn_finish_t *f, const fn_span_t *tag)
 
 
 void
-fn_finish_tags(fn_finish_t *f, const fn_span_t *tags, unsigned ntags)
+fn_finish_tags(fn_finish_t *f, const fn_span_t *tags, unsigned ntags, unsigned keep_s)
 {
     unsigned  i;
 
@@ -257,7 +257,7 @@ fn_finish_tags(fn_finish_t *f, const fn_span_t *tags, unsigned ntags)
         return;
     }
 
-    fn_finish_op(f, "tags", "", f->scratch.data, f->scratch.len, 0);
+    fn_finish_op(f, "tags", "", f->scratch.data, f->scratch.len, keep_s);
 }
 
 

@@ -31,6 +31,8 @@ const fn_setting_t  fn_settings_table[] = {
       "Issuer of access tokens" },
     { "fitnudge_jwt_audience", FN_SCOPE_HTTP, FN_S_STRING, S(jwt_audience), "authenticated", 0, 1, 255,
       "Audience of access tokens" },
+    { "fitnudge_cache_redis", FN_SCOPE_HTTP, FN_S_CHOICE, S(cache_redis), "off", 0, 0, 0,
+      "Whether instances share cached answers through Redis" },
     { "fitnudge_csrf_secret", FN_SCOPE_HTTP, FN_S_SECRET, S(csrf_secret), NULL, 0, FN_SECRET_MIN, 0,
       "Key that signs CSRF tokens" },
     { "fitnudge_access_token_ttl", FN_SCOPE_HTTP, FN_S_TIME, S(access_ttl_ms), "15m", 0, 60 * SECOND, DAY,
@@ -204,7 +206,8 @@ _Static_assert(sizeof(fn_settings_table) / sizeof(fn_settings_table[0]) <= FN_SE
 static const struct { size_t offset; const char *words[4]; }  fn_setting_choices[] = {
     { S(openai_api), { "chat", "responses", NULL, NULL } },
     { S(smtp_tls),   { "starttls", "tls", "off", NULL } },
-    { S(n8n_auth),   { "none", "basic", "header", NULL } }
+    { S(n8n_auth),   { "none", "basic", "header", NULL } },
+    { S(cache_redis), { "on", "off", NULL, NULL } }
 };
 
 static char  fn_setting_message[512];
@@ -551,6 +554,13 @@ fn_settings_init(fn_settings_t *s)
     memset(s->seen, 0, sizeof(s->seen));
 
     return 0;
+}
+
+
+unsigned
+fn_settings_keep_generations(const fn_settings_t *s)
+{
+    return strcmp(s->cache_redis, "on") == 0 ? 2 * 86400 : 0;
 }
 
 

@@ -21,6 +21,7 @@ typedef struct {
     char     *jwt_secret;           /* fitnudge_jwt_secret: secret, at least 32 bytes */
     char     *jwt_issuer;           /* fitnudge_jwt_issuer, default "fitnudge" */
     char     *jwt_audience;         /* fitnudge_jwt_audience, default "authenticated" */
+    char     *cache_redis;          /* "on" or "off" */
     char     *csrf_secret;          /* fitnudge_csrf_secret */
     int64_t   access_ttl_ms;        /* fitnudge_access_token_ttl 15m */
     int64_t   refresh_ttl_ms;       /* fitnudge_refresh_token_ttl 7d */
@@ -113,6 +114,9 @@ int fn_settings_init(fn_settings_t *s);
  * NULL on success, else a message valid until the next call.
  */
 const char *fn_setting_apply(fn_settings_t *s, const fn_setting_t *d, const char *value);
+
+/* How long Redis keeps the generation of a tag, s: longer than any answer is cached. 0: instances share no answers. */
+unsigned fn_settings_keep_generations(const fn_settings_t *s);
 
 /* NULL, or what is missing for the pool to start. */
 const char *fn_settings_check(const fn_settings_t *s);

@@ -16,7 +16,14 @@ local ops = {
     end,
     state = function(k, v) call('SET', k, v, 'XX', 'KEEPTTL') end,
     revoked = function(k, _, n) call('ZADD', KEYS[3], 'GT', n, k) end,
-    tags = function(_, v) tags[#tags + 1] = v end
+    tags = function(_, v, n)
+        tags[#tags + 1] = v
+        if n == 0 then return end
+        for tag in string.gmatch(v, '%S+') do
+            call('INCR', '{fn}:gen:' .. tag)
+            call('EXPIRE', '{fn}:gen:' .. tag, n)
+        end
+    end
 }
 while i < #ARGV do
     local mine = call('LREM', KEYS[1], 1, ARGV[i]) == 1
