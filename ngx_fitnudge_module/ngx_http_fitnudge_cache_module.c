@@ -10,8 +10,10 @@
  */
 #define XXH_INLINE_ALL
 #include <xxhash.h>
+#include <brotli/encode.h>
 #include <zlib.h>
 
+#include "fn_accept.h"
 #include "ngx_http_fitnudge_cache.h"
 #include "ngx_http_fitnudge_query.h"
 #include "ngx_fitnudge_cache_shared.h"
@@ -28,6 +30,8 @@
 #define GZIP_MIN        1024                    /* default of fitnudge_cache_gzip_min_length */
 #define GZIP_MAX        (64 * 1024)             /* compressing more would hold up the event loop */
 #define GZIP_LEVEL      4
+#define BROTLI_QUALITY  4
+#define BROTLI_WINDOW   16                      /* bits: 64 KB */
 #define STALE_MAX       (24 * 3600)             /* s */
 #define EVICTIONS       64                      /* for one new entry; at the price of one lock */
 #define FLIGHTS         1024                    /* buckets, a power of 2 */
@@ -42,7 +46,8 @@ typedef struct {
 typedef struct {
     ngx_flag_t                    enable;
     size_t                        max_body;
-    size_t                        gzip_min;                 /* 0: no gzip variants */
+    size_t                        gzip_min;                 /* 0: no compressed variants */
+    ngx_flag_t                    brotli;
     time_t                        stale_revalidate;
     time_t                        stale_error;
 } ngx_http_fitnudge_cache_loc_conf_t;
@@ -90,7 +95,7 @@ typedef struct {
 typedef struct {
     fn_cache_meta_t               meta;
     ngx_str_t                     body;
-    ngx_uint_t                    gzip;
+    const char                   *coding;           /* gzip, br, or NULL */
     ngx_uint_t                    valid;            /* generations are unchanged */
     uint64_t                      age_ms;
 } ngx_http_fitnudge_cache_hit_t;
@@ -99,6 +104,12 @@ typedef struct {
 static ngx_int_t ngx_http_fitnudge_cache_key(ngx_http_fitnudge_cache_key_t *key, const ngx_http_fitnudge_question_t *q);
 static ngx_int_t ngx_http_fitnudge_cache_generations(ngx_http_fitnudge_cache_key_t *key, const ngx_http_fitnudge_question_t *q);
 static ngx_int_t ngx_http_fitnudge_cache_find(ngx_http_request_t *r, const ngx_http_fitnudge_cache_key_t *key, uint64_t max_age_ms,
+    ngx_http_fitnudge_cache_hit_t *hit);
+static ngx_int_t ngx_http_fitnudge_cache_look(ngx_http_request_t *r, const ngx_http_fitnudge_cache_key_t *key, uint64_t max_age_ms,
+    ngx_uint_t gzip, ngx_http_fitnudge_cache_hit_t *hit);
+static ngx_int_t ngx_http_fitnudge_cache_brotli_key(ngx_http_request_t *r, const ngx_http_fitnudge_cache_key_t *key,
+    ngx_http_fitnudge_cache_key_t *br);
+static void ngx_http_fitnudge_cache_brotli(ngx_http_request_t *r, const ngx_http_fitnudge_cache_key_t *br,
     ngx_http_fitnudge_cache_hit_t *hit);
 static ngx_int_t ngx_http_fitnudge_cache_send(ngx_http_request_t *r, ngx_http_fitnudge_cache_hit_t *hit, const char *status,
     const char *detail, const fn_route_t *route);
@@ -167,6 +178,13 @@ static ngx_command_t  ngx_http_fitnudge_cache_commands[] = {
       ngx_http_fitnudge_cache_gzip_min,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_fitnudge_cache_loc_conf_t, gzip_min),
+      NULL },
+
+    { ngx_string("fitnudge_cache_brotli"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_fitnudge_cache_loc_conf_t, brotli),
       NULL },
 
     { ngx_string("fitnudge_cache_stale_while_revalidate"),
@@ -344,15 +362,49 @@ static ngx_int_t
 ngx_http_fitnudge_cache_find(ngx_http_request_t *r, const ngx_http_fitnudge_cache_key_t *key, uint64_t max_age_ms,
     ngx_http_fitnudge_cache_hit_t *hit)
 {
+    ngx_uint_t                                   br, gzip;
+    ngx_http_fitnudge_cache_key_t                br_key;
+    const ngx_http_fitnudge_cache_loc_conf_t    *clcf;
+
+    clcf = ngx_http_get_module_loc_conf(r, ngx_http_fitnudge_cache_module);
+
+    br = clcf->brotli && clcf->gzip_min != 0 && ngx_http_fitnudge_cache_brotli_key(r, key, &br_key) == NGX_OK;
+
+    if (br && ngx_http_fitnudge_cache_look(r, &br_key, max_age_ms, 0, hit) == NGX_OK) {
+        hit->coding = "br";
+        return NGX_OK;
+    }
+
+    gzip = clcf->gzip_min != 0 && !br;
+
+    if (ngx_http_fitnudge_cache_look(r, key, max_age_ms, gzip, hit) != NGX_OK) {
+        return NGX_DECLINED;
+    }
+
+    if (hit->coding == NULL && clcf->gzip_min != 0 && hit->body.len >= clcf->gzip_min && hit->body.len <= GZIP_MAX) {
+        if (br) {
+            ngx_http_fitnudge_cache_brotli(r, &br_key, hit);
+
+        } else if (ngx_http_gzip_ok(r) == NGX_OK) {
+            ngx_http_fitnudge_cache_gzip(r, key, hit);
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_fitnudge_cache_look(ngx_http_request_t *r, const ngx_http_fitnudge_cache_key_t *key, uint64_t max_age_ms, ngx_uint_t gzip,
+    ngx_http_fitnudge_cache_hit_t *hit)
+{
     uint32_t                                     n;
     uint64_t                                     now;
     ngx_uint_t                                   found;
     fn_cache_key_t                               k;
     fn_cache_store_t                            *store;
-    const ngx_http_fitnudge_cache_loc_conf_t    *clcf;
     const ngx_http_fitnudge_cache_main_conf_t   *cmcf;
 
-    clcf = ngx_http_get_module_loc_conf(r, ngx_http_fitnudge_cache_module);
     cmcf = ngx_http_get_module_main_conf(r, ngx_http_fitnudge_cache_module);
 
     k.hash = key->hash;
@@ -371,12 +423,13 @@ ngx_http_fitnudge_cache_find(ngx_http_request_t *r, const ngx_http_fitnudge_cach
         hit->valid = ngx_memcmp(hit->meta.generation, key->generation, sizeof(key->generation)) == 0;
 
         if (hit->valid && hit->age_ms < max_age_ms) {
-            hit->gzip = hit->meta.gzip_len != 0 && clcf->gzip_min != 0 && ngx_http_gzip_ok(r) == NGX_OK;
-            hit->body.len = hit->gzip ? hit->meta.gzip_len : hit->meta.body_len;
+            gzip = gzip && hit->meta.gzip_len != 0 && ngx_http_gzip_ok(r) == NGX_OK;
+            hit->coding = gzip ? "gzip" : NULL;
+            hit->body.len = gzip ? hit->meta.gzip_len : hit->meta.body_len;
             hit->body.data = ngx_pnalloc(r->pool, hit->body.len);
 
             if (hit->body.data != NULL) {
-                fn_cache_store_body(store, n, (int) hit->gzip, hit->body.data);
+                fn_cache_store_body(store, n, (int) gzip, hit->body.data);
                 found = 1;
             }
         }
@@ -384,17 +437,62 @@ ngx_http_fitnudge_cache_find(ngx_http_request_t *r, const ngx_http_fitnudge_cach
 
     ngx_fitnudge_cache_unlock(&cmcf->zones, key->hash);
 
-    if (!found) {
+    return found ? NGX_OK : NGX_DECLINED;
+}
+
+
+/* A brotli variant is an entry of its own, under the key with one more byte. NGX_DECLINED: the client does not want it. */
+
+static ngx_int_t
+ngx_http_fitnudge_cache_brotli_key(ngx_http_request_t *r, const ngx_http_fitnudge_cache_key_t *key, ngx_http_fitnudge_cache_key_t *br)
+{
+    const ngx_table_elt_t  *h;
+
+    h = r->headers_in.accept_encoding;
+
+    if (h == NULL || key->key_len == FN_CACHE_KEY_MAX || !fn_accept_encoding((char *) h->value.data, h->value.len, "br")) {
         return NGX_DECLINED;
     }
 
-    if (!hit->gzip && clcf->gzip_min != 0 && hit->body.len >= clcf->gzip_min && hit->body.len <= GZIP_MAX
-        && ngx_http_gzip_ok(r) == NGX_OK)
-    {
-        ngx_http_fitnudge_cache_gzip(r, key, hit);
-    }
+    ngx_memcpy(br->key, key->key, key->key_len);
+    br->key[key->key_len] = 'b';
+    br->key_len = key->key_len + 1;
+    br->hash = XXH3_64bits(br->key, br->key_len);
+    ngx_memcpy(br->generation, key->generation, sizeof(br->generation));
 
     return NGX_OK;
+}
+
+
+static void
+ngx_http_fitnudge_cache_brotli(ngx_http_request_t *r, const ngx_http_fitnudge_cache_key_t *br, ngx_http_fitnudge_cache_hit_t *hit)
+{
+    u_char                                      *out;
+    size_t                                       size;
+    const ngx_http_fitnudge_cache_main_conf_t   *cmcf;
+
+    size = hit->body.len;
+
+    out = ngx_palloc(r->pool, size);
+    if (out == NULL) {
+        return;
+    }
+
+    /* fails when it would not become smaller */
+    if (BrotliEncoderCompress(BROTLI_QUALITY, BROTLI_WINDOW, BROTLI_MODE_TEXT, hit->body.len, hit->body.data, &size, out) != BROTLI_TRUE) {
+        return;
+    }
+
+    hit->body.data = out;
+    hit->body.len = size;
+    hit->coding = "br";
+    hit->meta.body_len = (uint32_t) size;
+    hit->meta.gzip_len = 0;
+    ngx_http_fitnudge_etag(hit->meta.etag, out, size);
+
+    cmcf = ngx_http_get_module_main_conf(r, ngx_http_fitnudge_cache_module);
+    ngx_http_fitnudge_cache_put(cmcf, br, &hit->meta, out, NULL);
+    ngx_fitnudge_count(NGX_FITNUDGE_M_CACHE_COMPRESSED, 1);
 }
 
 
@@ -437,7 +535,7 @@ ngx_http_fitnudge_cache_gzip(ngx_http_request_t *r, const ngx_http_fitnudge_cach
 
         hit->body.data = out;
         hit->body.len = z.total_out;
-        hit->gzip = 1;
+        hit->coding = "gzip";
     }
 
     (void) deflateEnd(&z);
@@ -472,7 +570,7 @@ ngx_http_fitnudge_cache_send(ngx_http_request_t *r, ngx_http_fitnudge_cache_hit_
     ctx->cache_status = status;
 
     etag = p;
-    p = ngx_cpymem(p, hit->gzip ? hit->meta.gzip_etag : hit->meta.etag, FN_CACHE_ETAG_LEN);
+    p = ngx_cpymem(p, hit->coding != NULL && *hit->coding == 'g' ? hit->meta.gzip_etag : hit->meta.etag, FN_CACHE_ETAG_LEN);
     tag.data = etag;
     tag.len = FN_CACHE_ETAG_LEN;
 
@@ -492,14 +590,14 @@ ngx_http_fitnudge_cache_send(ngx_http_request_t *r, ngx_http_fitnudge_cache_hit_
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    if (clcf->gzip_min != 0 && hit->meta.body_len >= clcf->gzip_min
+    if (clcf->gzip_min != 0 && (hit->coding != NULL || hit->meta.body_len >= clcf->gzip_min)
         && ngx_http_fitnudge_header(r, "Vary", (u_char *) "Accept-Encoding", sizeof("Accept-Encoding") - 1) != NGX_OK)
     {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    if (hit->gzip) {
-        if (ngx_http_fitnudge_header(r, "Content-Encoding", (u_char *) "gzip", 4) != NGX_OK) {
+    if (hit->coding != NULL) {
+        if (ngx_http_fitnudge_header(r, "Content-Encoding", (u_char *) hit->coding, ngx_strlen(hit->coding)) != NGX_OK) {
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
         }
 
@@ -988,6 +1086,7 @@ ngx_http_fitnudge_cache_create_loc_conf(ngx_conf_t *cf)
         clcf->enable = NGX_CONF_UNSET;
         clcf->max_body = NGX_CONF_UNSET_SIZE;
         clcf->gzip_min = NGX_CONF_UNSET_SIZE;
+        clcf->brotli = NGX_CONF_UNSET;
         clcf->stale_revalidate = NGX_CONF_UNSET;
         clcf->stale_error = NGX_CONF_UNSET;
     }
@@ -1005,6 +1104,7 @@ ngx_http_fitnudge_cache_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child
     ngx_conf_merge_value(conf->enable, prev->enable, 1);
     ngx_conf_merge_size_value(conf->max_body, prev->max_body, BODY_MAX);
     ngx_conf_merge_size_value(conf->gzip_min, prev->gzip_min, GZIP_MIN);
+    ngx_conf_merge_value(conf->brotli, prev->brotli, 0);
     ngx_conf_merge_sec_value(conf->stale_revalidate, prev->stale_revalidate, 0);
     ngx_conf_merge_sec_value(conf->stale_error, prev->stale_error, 0);
 
