@@ -214,7 +214,7 @@ fn_service_hold(fn_service_t *s, const fn_breaker_policy_t *p, uint64_t now, uin
     int  news;
 
     service_lock(s);
-    news = stamp > s->heard;
+    news = stamp != s->heard;
 
     if (news) {
         s->heard = stamp;
@@ -241,7 +241,7 @@ fn_service_release(fn_service_t *s, uint64_t stamp)
     int  news;
 
     service_lock(s);
-    news = stamp > s->heard;
+    news = stamp != s->heard;
 
     if (news) {
         s->heard = stamp;

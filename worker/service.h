@@ -55,7 +55,7 @@ int fn_service_said(fn_service_t *s, const fn_breaker_policy_t *p, uint64_t now,
 /* Nothing more for ms. */
 void fn_service_pause(fn_service_t *s, uint64_t now, uint64_t ms);
 
-/* Opened for ms by somebody else; closed by an operator. stamp: a word that was heard before is not heard again. 1 when it was new. */
+/* Opened for ms by somebody else; closed by an operator. stamp: the last word that was heard is not heard again. 1 when it was new. */
 int fn_service_hold(fn_service_t *s, const fn_breaker_policy_t *p, uint64_t now, uint64_t ms, uint64_t stamp);
 int fn_service_release(fn_service_t *s, uint64_t stamp);
 
