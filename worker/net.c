@@ -25,7 +25,7 @@
 #define FN_NET_SLEEP_MAX    5000            /* without, a longer pause is spent in Redis, not in a slot */
 #define FN_NET_DELAY_MAX    (24 * 3600 * 1000)
 #define FN_NET_BUSY_MAX     (24 * 3600 * 1000)  /* a job older than that is not put off for nothing */
-#define FN_NET_TICK_MS      1000
+#define FN_NET_TICK_MS      250
 #define FN_NET_WAIT_MS      2000            /* delivery's wait ends by itself about then */
 #define FN_NET_REARM_MS     100
 #define FN_NET_AGAIN        3               /* times a list may begin again */

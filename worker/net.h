@@ -120,7 +120,7 @@ void fn_net_said(fn_net_t *n, fn_net_exchange_t *x, const fn_response_t *r);
 /* Tells an operator that this service needs one: in the log, and by a job "alert.send". */
 void fn_net_alert(fn_net_t *n, fn_net_exchange_t *x, const char *text);
 
-/* Once a second, by one net process of a host: hears of breakers that others opened or closed, and says how ours are. */
+/* Four times a second, by one net process of a host: hears of breakers that others opened or closed, and says how ours are. */
 void fn_net_services(fn_net_t *n);
 
 #endif

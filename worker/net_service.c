@@ -3,7 +3,7 @@
  * other hosts say of theirs in Redis, and operators who have to be told.
  *
  * {fn}:cb:<service> holds the last word, "open|closed <until ms> <stamp ms> <who>", all by the clock of 1970; it expires when there
- * is nothing more to say.  Everybody reads it once a second.  A breaker that closes by itself says nothing: the others try for themselves.
+ * is nothing more to say.  Everybody reads it four times a second.  A breaker that closes by itself says nothing: the others try for themselves.
  * {fn}:services:<instance> is for people (fitnudgectl breaker).
  */
 #include <inttypes.h>
@@ -16,7 +16,7 @@
 #include "libfitnudge/fn_time.h"
 #include "net.h"
 
-#define FN_NET_SERVICES_MS  1000
+#define FN_NET_SERVICES_MS  250
 #define FN_NET_PAUSE_MAX    (3600 * 1000)   /* a longer Retry-After is not believed */
 #define FN_NET_ALERT_MS     (600 * 1000)    /* the same alert is not repeated within */
 #define FN_NET_VIEW_S       10              /* after which what an instance said is forgotten */
