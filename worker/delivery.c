@@ -483,8 +483,8 @@ fn_trip(fn_delivery_t *d, fn_finish_t *f, unsigned char *lost, const unsigned *k
             fn_unblock_read(d, unblock);
         }
 
-        a = f ? fn_redis_reply(&d->redis) : NULL;
-        b = batch ? fn_redis_reply(&d->redis) : NULL;
+        a = f != NULL ? fn_redis_reply(&d->redis) : NULL;
+        b = batch != NULL ? fn_redis_reply(&d->redis) : NULL;
         again = f != NULL && (a == NULL || fn_check(d, a));
 
         if (f != NULL && !again) {
@@ -496,18 +496,16 @@ fn_trip(fn_delivery_t *d, fn_finish_t *f, unsigned char *lost, const unsigned *k
             freeReplyObject(a);
         }
 
-        if (b == NULL) {
-            continue;
-        }
-
         /* after a finish that has to be sent again the slots hold other jobs */
-        if (again || fn_check(d, b) != 0) {
+        if (b != NULL && (again || fn_check(d, b) != 0)) {
             freeReplyObject(b);
-            continue;
+            b = NULL;
         }
 
-        fn_delivery_fill(d, b, k, nk, batch);
-        batch = NULL;
+        if (b != NULL && batch != NULL) {
+            fn_delivery_fill(d, b, k, nk, batch);
+            batch = NULL;
+        }
     }
 
     return 0;

@@ -352,14 +352,13 @@ net_sent(fn_net_t *n)
     /* The first is on top of the stack then, as in net_take(). */
     for (i = ended; i > 0; i--) {
         x = n->ended[i - 1];
-
-        if (x == n->alone) {
-            n->alone = NULL;
-            n->child->entry->job[0] = '\0';
-        }
-
         fn_net_trim(x);
         net_state(n, x, FN_NET_FREE);
+    }
+
+    if (n->alone != NULL && n->alone->state == FN_NET_FREE) {
+        n->alone = NULL;
+        n->child->entry->job[0] = '\0';
     }
 
     n->child->entry->jobs += ended;
@@ -636,7 +635,7 @@ net_tried(fn_net_t *n, fn_net_exchange_t *x, const fn_response_t *r)
 
     if (x->result.failed) {
         outcome = outcome == FN_DONE ? FN_DEAD : outcome;
-        x->result_at = at = 0;
+        x->result_at = 0;
 
     } else if (outcome == FN_RETRY || outcome == FN_BUSY) {
         x->result.len = at;

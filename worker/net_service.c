@@ -200,11 +200,7 @@ net_hear(fn_net_t *n, unsigned i, const char *word)
     fn_service_t        *s;
     fn_breaker_policy_t  p;
 
-    open = strncmp(word, "open ", 5) == 0;
-
-    if ((!open && strncmp(word, "closed ", 7) != 0)
-        || sscanf(strchr(word, ' '), " %" SCNu64 " %" SCNu64, &until, &stamp) != 2)
-    {
+    if (fn_service_word_parse(word, &open, &until, &stamp) != 0) {
         return;
     }
 
@@ -226,13 +222,11 @@ net_hear(fn_net_t *n, unsigned i, const char *word)
 static int
 net_tell(fn_net_t *n, fn_redis_t *r)
 {
-    char                 key[FN_KEY_MAX], text[FN_SERVICES][128];
+    char                 key[FN_KEY_MAX], text[FN_SERVICES][FN_SERVICE_VIEW_MAX];
     unsigned             i, at;
     const char          *v[2 * FN_SERVICES + 2];
     fn_service_view_t    view;
     fn_breaker_policy_t  p;
-
-    static const char *const  states[] = { "closed", "open", "half-open" };
 
     snprintf(key, sizeof(key), FN_K_SERVICES, n->child->board->inst);
     v[0] = "HSET";
@@ -242,8 +236,7 @@ net_tell(fn_net_t *n, fn_redis_t *r)
         p = fn_service_policy(n->settings, fn_service_names[i]);
         fn_service_view(&n->child->board->service[i], &p, fn_mono_ms(), &view);
 
-        snprintf(text[i], sizeof(text[i]), "%s %u %u %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64, states[view.state],
-                 view.failures_in_row, p.failures, view.open_ms, view.paused_ms, view.calls, view.failures);
+        fn_service_view_format(text[i], &view);
         v[at++] = fn_service_names[i];
         v[at++] = text[i];
     }

@@ -1,5 +1,8 @@
 /* Breakers and pauses of outside services: see service.h. */
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "service.h"
@@ -7,6 +10,8 @@
 const char *const  fn_service_names[] = {
     "openai", "elevenlabs", "r2", "google_oauth", "fcm", "smtp", "posthog", "n8n", "slack", "sentry", "otlp", NULL
 };
+
+const char *const  fn_service_states[] = { "closed", "open", "half-open" };
 
 _Static_assert(sizeof(fn_service_names) / sizeof(fn_service_names[0]) - 1 <= FN_SERVICES, "FN_SERVICES is too small");
 
@@ -301,8 +306,87 @@ fn_service_view(fn_service_t *s, const fn_breaker_policy_t *p, uint64_t now, fn_
     }
 
     v->failures_in_row = v->state == FN_BREAKER_CLOSED ? s->breaker.failures : 0;
+    v->opens_at = p->failures;
     v->calls = s->calls;
     v->failures = s->failures;
 
     service_unlock(s);
+}
+
+
+/* A number after a blank. Where it ends, or NULL. */
+static const char *
+service_number(const char *s, uint64_t *n)
+{
+    char  *end;
+
+    if (s == NULL || s[0] != ' ' || s[1] < '0' || s[1] > '9') {
+        return NULL;
+    }
+
+    errno = 0;
+    *n = strtoull(s + 1, &end, 10);
+
+    return errno == 0 && (*end == ' ' || *end == '\0') ? end : NULL;
+}
+
+
+int
+fn_service_word_parse(const char *s, int *open, uint64_t *until_ms, uint64_t *stamp)
+{
+    *open = strncmp(s, "open ", 5) == 0;
+
+    if (!*open && strncmp(s, "closed ", 7) != 0) {
+        return -1;
+    }
+
+    s = service_number(strchr(s, ' '), until_ms);
+
+    return service_number(s, stamp) != NULL ? 0 : -1;
+}
+
+
+void
+fn_service_view_format(char out[FN_SERVICE_VIEW_MAX], const fn_service_view_t *v)
+{
+    snprintf(out, FN_SERVICE_VIEW_MAX, "%s %u %u %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64, fn_service_states[v->state],
+             v->failures_in_row, v->opens_at, v->open_ms, v->paused_ms, v->calls, v->failures);
+}
+
+
+int
+fn_service_view_parse(const char *s, fn_service_view_t *v)
+{
+    size_t    n;
+    unsigned  i;
+    uint64_t  row, at;
+
+    n = strcspn(s, " ");
+
+    for (i = 0; i <= FN_BREAKER_HALF_OPEN; i++) {
+        if (strlen(fn_service_states[i]) == n && memcmp(fn_service_states[i], s, n) == 0) {
+            break;
+        }
+    }
+
+    if (i > FN_BREAKER_HALF_OPEN) {
+        return -1;
+    }
+
+    v->state = (fn_breaker_state_e) i;
+    s = service_number(s + n, &row);
+    s = service_number(s, &at);
+    s = service_number(s, &v->open_ms);
+    s = service_number(s, &v->paused_ms);
+    s = service_number(s, &v->calls);
+    s = service_number(s, &v->failures);
+
+    if (s == NULL || *s != '\0' || row > FN_BREAKER_FAILURES_MAX * 2 || at > FN_BREAKER_FAILURES_MAX) {
+        return -1;
+    }
+
+    v->failures_in_row = (unsigned) row;
+    v->opens_at = (unsigned) at;
+
+    return 0;
 }

@@ -11,6 +11,7 @@
 #include "libfitnudge/fn_settings.h"
 
 #define FN_SERVICES     16          /* places in the scoreboard */
+#define FN_SERVICE_VIEW_MAX  128
 
 typedef struct {
     pthread_mutex_t  lock;
@@ -26,7 +27,7 @@ typedef struct {
 
 typedef struct {
     fn_breaker_state_e  state;
-    unsigned            failures_in_row;
+    unsigned            failures_in_row, opens_at;  /* 0 = never */
     uint64_t            open_ms, paused_ms;     /* still, 0 = not */
     uint64_t            calls, failures;
 } fn_service_view_t;
@@ -63,5 +64,12 @@ int fn_service_release(fn_service_t *s, uint64_t stamp);
 int fn_service_alert(fn_service_t *s, uint64_t now, uint64_t ms, const char *text);
 
 void fn_service_view(fn_service_t *s, const fn_breaker_policy_t *p, uint64_t now, fn_service_view_t *v);
+
+/* The texts in Redis (libfitnudge/fn_keys.h): a word, "open|closed <until ms> <stamp ms> ...", and a view. 0, or -1 = malformed. */
+int  fn_service_word_parse(const char *s, int *open, uint64_t *until_ms, uint64_t *stamp);
+void fn_service_view_format(char out[FN_SERVICE_VIEW_MAX], const fn_service_view_t *v);
+int  fn_service_view_parse(const char *s, fn_service_view_t *v);
+
+extern const char *const  fn_service_states[];      /* by fn_breaker_state_e */
 
 #endif

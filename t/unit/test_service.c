@@ -207,6 +207,43 @@ START_TEST(test_alerts)
 END_TEST
 
 
+START_TEST(test_texts)
+{
+    int                i, open;
+    char               text[FN_SERVICE_VIEW_MAX];
+    uint64_t           until, stamp;
+    fn_service_view_t  v, w;
+
+    static const char *const  words[] = {
+        "", "open", "open ", "open 1", "open x 2", "open 1 x", "open  1 2", "open -1 2", "open 1 2x", "opened 1 2", "closed 99999999999999999999 1"
+    };
+    static const char *const  views[] = {
+        "", "closed", "closed 1 2 3 4 5", "ajar 1 2 3 4 5 6", "closed 1 2 3 4 5 6 7", "closed 1 2 3 4 5 ", "closed 1 99 3 4 5 6", "closed 999 2 3 4 5 6"
+    };
+
+    ck_assert_int_eq(fn_service_word_parse("open 12 34 somebody", &open, &until, &stamp), 0);
+    ck_assert(open == 1 && until == 12 && stamp == 34);
+    ck_assert_int_eq(fn_service_word_parse("closed 0 56", &open, &until, &stamp), 0);
+    ck_assert(open == 0 && until == 0 && stamp == 56);
+
+    for (i = 0; i < FN_ROWS(words); i++) {
+        ck_assert_int_eq(fn_service_word_parse(words[i], &open, &until, &stamp), -1);
+    }
+
+    opened(100);
+    fn_service_view(s, &three, 600, &v);
+    fn_service_view_format(text, &v);
+    ck_assert_str_eq(text, "open 0 3 500 0 3 3");
+    ck_assert_int_eq(fn_service_view_parse(text, &w), 0);
+    ck_assert(w.state == v.state && w.opens_at == 3 && w.open_ms == 500 && w.paused_ms == 0 && w.calls == 3 && w.failures == 3);
+
+    for (i = 0; i < FN_ROWS(views); i++) {
+        ck_assert_int_eq(fn_service_view_parse(views[i], &w), -1);
+    }
+}
+END_TEST
+
+
 START_TEST(test_killed)
 {
     int    status;
@@ -243,6 +280,7 @@ service_suite(void)
     fn_add(tc, test_pause);
     fn_add(tc, test_words);
     fn_add(tc, test_alerts);
+    fn_add(tc, test_texts);
     fn_add(tc, test_killed);
     suite_add_tcase(suite, tc);
 

@@ -13,13 +13,6 @@
 #define FN_CLOSED_S     3600                /* as long as a host may have been away and still has to hear of it */
 #define FN_KEY_MAX      256
 
-typedef struct {
-    char      state[16];
-    unsigned  row, limit;
-    uint64_t  open_ms, paused_ms, calls, failures;
-} fn_ctl_breaker_t;
-
-
 static int
 fn_ctl_breaker_usage(void)
 {
@@ -47,19 +40,19 @@ fn_ctl_breaker_reply(redisReply *a)
 
 
 static void
-fn_ctl_breaker_print(const fn_ctl_t *c, const char *service, const char *host, const fn_ctl_breaker_t *b)
+fn_ctl_breaker_print(const fn_ctl_t *c, const char *service, const char *host, const fn_service_view_t *b)
 {
     fn_buf_t  out = FN_BUF_INIT;
 
     if (!c->json) {
-        (void) printf("%-13s %-10s %5u/%-3u %8.0f %8.0f %10" PRIu64 " %10" PRIu64 "  %s\n", service, b->state, b->row, b->limit,
+        (void) printf("%-13s %-10s %5u/%-3u %8.0f %8.0f %10" PRIu64 " %10" PRIu64 "  %s\n", service, fn_service_states[b->state], b->failures_in_row, b->opens_at,
                       (double) b->open_ms / 1000, (double) b->paused_ms / 1000, b->calls, b->failures, host ? host : "-");
         return;
     }
 
     fn_buf_addf(&out, "{\"service\":\"%s\",\"state\":\"%s\",\"failures_in_row\":%u,\"opens_at\":%u,\"open_ms\":%" PRIu64
-                ",\"paused_ms\":%" PRIu64 ",\"calls\":%" PRIu64 ",\"failures\":%" PRIu64 ",\"instance\":", service, b->state, b->row,
-                b->limit, b->open_ms, b->paused_ms, b->calls, b->failures);
+                ",\"paused_ms\":%" PRIu64 ",\"calls\":%" PRIu64 ",\"failures\":%" PRIu64 ",\"instance\":", service, fn_service_states[b->state], b->failures_in_row,
+                b->opens_at, b->open_ms, b->paused_ms, b->calls, b->failures);
 
     if (host != NULL) {
         fn_buf_add_json_string(&out, host, strlen(host));
@@ -85,7 +78,7 @@ fn_ctl_breaker_instance(fn_ctl_t *c, const char *inst)
     char               key[FN_KEY_MAX];
     size_t             i;
     redisReply        *a;
-    fn_ctl_breaker_t   b;
+    fn_service_view_t  b;
 
     (void) snprintf(key, sizeof(key), FN_K_SERVICES, inst);
     a = fn_ctl_breaker_reply(fn_redis_command(&c->redis, "HGETALL %s", key));
@@ -95,10 +88,7 @@ fn_ctl_breaker_instance(fn_ctl_t *c, const char *inst)
     }
 
     for (i = 0, n = 0; i + 1 < a->elements; i += 2) {
-        if (fn_service_find(a->element[i]->str) == -1
-            || sscanf(a->element[i + 1]->str, "%15s %u %u %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64, b.state, &b.row, &b.limit,
-                      &b.open_ms, &b.paused_ms, &b.calls, &b.failures) != 7)
-        {
+        if (fn_service_find(a->element[i]->str) == -1 || fn_service_view_parse(a->element[i + 1]->str, &b) != 0) {
             continue;
         }
 
@@ -116,11 +106,11 @@ fn_ctl_breaker_instance(fn_ctl_t *c, const char *inst)
 static int
 fn_ctl_breaker_words(fn_ctl_t *c)
 {
-    int                i;
+    int                i, open;
     char               key[FN_KEY_MAX];
-    uint64_t           now, until;
+    uint64_t           now, until, stamp;
     redisReply        *a;
-    fn_ctl_breaker_t   b;
+    fn_service_view_t  b;
 
     now = fn_now_ms();
 
@@ -133,10 +123,9 @@ fn_ctl_breaker_words(fn_ctl_t *c)
         }
 
         memset(&b, 0, sizeof(b));
-        strcpy(b.state, "closed");
 
-        if (a->type == REDIS_REPLY_STRING && sscanf(a->str, "open %" SCNu64, &until) == 1 && until > now) {
-            strcpy(b.state, "open");
+        if (a->type == REDIS_REPLY_STRING && fn_service_word_parse(a->str, &open, &until, &stamp) == 0 && open && until > now) {
+            b.state = FN_BREAKER_OPEN;
             b.open_ms = until - now;
         }
 
