@@ -1,5 +1,6 @@
 # Outside services that fail in every way: what the user gets, what the log says, whom the breaker keeps from asking again.
 use Mojo::Base -strict, -signatures;
+use feature 'current_sub';
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use FitNudge::Test::Contract;
@@ -7,7 +8,7 @@ use FitNudge::Test::Stack;
 use FitNudge::Util qw(free_port run_quiet);
 use Mojo::IOLoop;
 use Mojo::JSON qw(decode_json encode_json);
-use Mojo::UserAgent;
+use Mojo::Promise;
 use Test::More;
 use Time::HiRes qw(time);
 
@@ -222,6 +223,43 @@ subtest 'a wrong certificate' => sub {
     is($s->openai_calls, 0, 'which has heard nothing');
     like($s->pool_log, qr/"provider failed".*"openai".*"error":"SSL /, 'the log says why');
     breaker_ok('a failure of the service', failures_in_row => 2);
+    $s->assert_clean;
+};
+
+subtest 'killed at work' => sub {
+    local $s = FitNudge::Test::Stack->new(openai => 1, nginx_workers => 1, pool => "net_processes 2;\nnet_slots 8;\nopenai_breaker_failures 0;")->start;
+    my $u = someone();
+    my $end = time + 60;
+    my (%answer, @odd, @job);
+    my $ua = agent(max_connections => 40);
+    my $ask = sub ($goal) {
+        my $again = __SUB__;
+        my %h = (Authorization => "Bearer $u->{token}", 'Idempotency-Key' => "k-$goal");
+        return $ua->post_p($s->url('/api/v1/motivation/generate') => \%h => json => { goal_id => $goal })->catch(sub { undef })->then(sub ($tx) {
+            my $res = $tx ? $tx->res : undef;
+            my $code = $res ? $res->code // 0 : 0;
+            if ($code == 200) { $answer{$goal} = $res->json->{id}; return }
+            push @odd, "$code " . $res->body if $code && $code != 202 && $code < 500 && !($code == 409 && $res->headers->header('Retry-After'));
+            return if @odd || time > $end;
+            return Mojo::Promise->timer(0.2)->then(sub { $again->($goal) });
+        });
+    };
+    my $kills = 0;
+    my $timer = Mojo::IOLoop->recurring(0.15 => sub { $kills++ if $kills < 20 && eval { $s->kill_executor('net'); 1 } });
+    $s->openai_mode('ok', delay_ms => 100);
+    my @goal = map { goal() } 1 .. 160;
+    my $next = sub { my $again = __SUB__; my $goal = shift @goal // return Mojo::Promise->resolve; $ask->($goal)->then(sub { $again->() }) };
+    my @all = @goal;
+    Mojo::Promise->all(map { $next->() } 1 .. 40)->wait;
+    Mojo::IOLoop->remove($timer);
+    cmp_ok($kills, '>', 3, "$kills net processes were killed");
+    is_deeply(\@odd, [], 'no odd answers');
+    is(scalar(keys %answer), 160, 'everybody has a message');
+    is($s->sql('SELECT count(*) FROM motivations'), 160, 'and nobody two');
+    my %row = map { $_->[0] => $_->[1] } $s->rows('SELECT goal_id::text, id::text FROM motivations');
+    is_deeply([grep { ($row{$_} // '') ne ($answer{$_} // 'none') } @all], [], 'the one that was answered');
+    my @full;
+    ok(poll(40, sub { @full = grep { $s->redis(LLEN => $_) } $s->redis(KEYS => '{fn}:s:*'), $s->redis(KEYS => '{fn}:q:*'); !@full }), 'slots and queues are empty') or diag("@full");
     $s->assert_clean;
 };
 

@@ -29,7 +29,9 @@
 #define FN_NET_WAIT_MS      2000            /* delivery's wait ends by itself about then */
 #define FN_NET_REARM_MS     100
 #define FN_NET_AGAIN        3               /* times a list may begin again */
-#define FN_NET_ASK          2               /* slots that an idle process asks to fill */
+#define FN_NET_ASK          2               /* slots more than it was given that a process asks to fill */
+#define FN_NET_SWEEP_MS     1000            /* after which a take also looks into */
+#define FN_NET_SWEEP        16              /* other slots */
 
 static int net_open(fn_net_t *n, fn_child_t *child);
 static void net_close(fn_net_t *n);
@@ -37,7 +39,8 @@ static void net_complain(const char *problem);
 static int net_timeout(const fn_net_t *n);
 static void net_trip(fn_net_t *n);
 static unsigned net_take(fn_net_t *n);
-static void net_accept(fn_net_t *n, unsigned nk);
+static unsigned net_slots(fn_net_t *n, unsigned k[FN_BATCH_MAX]);
+static void net_accept(fn_net_t *n);
 static void net_sent(fn_net_t *n);
 static void net_wait_begin(fn_net_t *n);
 static void net_wait_end(fn_net_t *n);
@@ -242,24 +245,17 @@ net_trip(fn_net_t *n)
 static unsigned
 net_take(fn_net_t *n)
 {
-    int       rc;
-    unsigned  i, nk, k[FN_BATCH_MAX];
+    int       rc, full;
+    unsigned  nk, k[FN_BATCH_MAX];
 
     if (n->leaving || fn_quit || n->alone != NULL || n->count[FN_NET_HELD] > 0 || fn_mono_ms() < n->rearm_ms) {
         return 0;
     }
 
-    nk = n->count[FN_NET_FREE] + n->count[FN_NET_ENDED];
-    nk = nk < n->ask ? nk : n->ask;
+    nk = net_slots(n, k);
 
     if (nk == 0) {
         return 0;
-    }
-
-    /* The slots of the results are free by the time of the take. */
-    for (i = 0; i < nk; i++) {
-        k[i] = i < n->count[FN_NET_ENDED] ? n->ended[i]->slot
-                                          : n->free[n->count[FN_NET_FREE] - 1 - (i - n->count[FN_NET_ENDED])];
     }
 
     rc = n->count[FN_NET_ENDED] > 0 ? fn_finish_take(n->delivery, n->finish, NULL, k, nk, 1, &n->batch)
@@ -273,26 +269,73 @@ net_take(fn_net_t *n)
         return 0;
     }
 
-    if (n->batch.n == nk) {
-        n->ask = nk * 2 < FN_BATCH_MAX ? nk * 2 : FN_BATCH_MAX;
-        n->ask = n->ask > FN_NET_ASK ? n->ask : FN_NET_ASK;
-        net_accept(n, nk);
+    n->waited = NULL;
+    full = n->batch.n == nk;
+    n->ask = full ? nk * 2 : n->batch.n;
+    n->ask = n->ask + FN_NET_ASK < FN_BATCH_MAX ? n->ask + FN_NET_ASK : FN_BATCH_MAX;
+    net_accept(n);
+
+    if (full) {
         return n->count[FN_NET_FREE] + n->count[FN_NET_ENDED];
     }
 
-    n->ask = n->batch.n + FN_NET_ASK < FN_BATCH_MAX ? n->batch.n + FN_NET_ASK : FN_BATCH_MAX;
-    net_accept(n, nk);
     net_wait_begin(n);
 
     return 0;
 }
 
 
-/* Moves what was taken for the nk slots on top of the stack into their exchanges, and begins it. */
-static void
-net_accept(fn_net_t *n, unsigned nk)
+/* Which slots the next take is to fill, n->ask of them: how many. */
+static unsigned
+net_slots(fn_net_t *n, unsigned k[FN_BATCH_MAX])
 {
-    unsigned            i, top, kept, begin[FN_BATCH_MAX], nbegin;
+    unsigned  i, nk, rest;
+    uint64_t  now;
+
+    nk = 0;
+
+    /* Its wait may have delivered. */
+    if (n->waited != NULL) {
+        k[nk++] = n->waited->slot;
+    }
+
+    /* Those of the results are free by the time of the take. */
+    for (i = 0; i < n->count[FN_NET_ENDED] && nk < n->ask; i++) {
+        k[nk++] = n->ended[i]->slot;
+    }
+
+    for (rest = n->count[FN_NET_FREE]; rest > 0 && nk < n->ask; rest--) {
+        if (&n->exchange[n->free[rest - 1]] != n->waited) {
+            k[nk++] = n->free[rest - 1];
+        }
+    }
+
+    now = fn_mono_ms();
+
+    if (now - n->swept_ms < FN_NET_SWEEP_MS || rest == 0) {
+        return nk;
+    }
+
+    n->swept_ms = now;
+
+    /* All the others in turn: a wait whose connection was lost may have delivered after we had stopped to look. */
+    for (i = 0; i < FN_NET_SWEEP && i < rest && nk < FN_BATCH_MAX; i++) {
+        n->swept = (n->swept + 1) % rest;
+
+        if (&n->exchange[n->free[n->swept]] != n->waited) {
+            k[nk++] = n->free[n->swept];
+        }
+    }
+
+    return nk;
+}
+
+
+/* Moves what was taken into the exchanges of its slots, and begins it. */
+static void
+net_accept(fn_net_t *n)
+{
+    unsigned            i, top, moved, low, kept, begin[FN_BATCH_MAX], nbegin;
     fn_net_exchange_t  *x;
 
     top = n->count[FN_NET_FREE];
@@ -324,7 +367,14 @@ net_accept(fn_net_t *n, unsigned nk)
         }
     }
 
-    for (i = kept = top - nk; i < top; i++) {
+    /* The stack without those; they stood near its top. */
+    moved = top - n->count[FN_NET_FREE];
+
+    for (low = top; moved > 0; low--) {
+        moved -= n->exchange[n->free[low - 1]].state != FN_NET_FREE;
+    }
+
+    for (i = kept = low; i < top; i++) {
         if (n->exchange[n->free[i]].state == FN_NET_FREE) {
             n->free[kept++] = n->free[i];
         }
@@ -349,9 +399,8 @@ net_sent(fn_net_t *n)
 
     ended = n->count[FN_NET_ENDED];
 
-    /* The first is on top of the stack then, as in net_take(). */
-    for (i = ended; i > 0; i--) {
-        x = n->ended[i - 1];
+    for (i = 0; i < ended; i++) {
+        x = n->ended[i];
         fn_net_trim(x);
         net_state(n, x, FN_NET_FREE);
     }
@@ -426,6 +475,7 @@ net_wait_end(fn_net_t *n)
 
     } else {
         fn_wait_leave(n->delivery);
+        n->waited = x;
     }
 
     net_state(n, x, FN_NET_FREE);

@@ -71,6 +71,9 @@ typedef struct {
     unsigned              count[FN_NET_STATES];
     unsigned             *free;             /* slot numbers, a stack */
     unsigned              ask;              /* for how many slots the next take asks */
+    fn_net_exchange_t    *waited;           /* FREE, but its wait may have delivered: the next take looks */
+    unsigned              swept;            /* where in the stack the last look for forgotten jobs ended */
+    uint64_t              swept_ms;
     fn_net_exchange_t    *ended[FN_BATCH_MAX];
     fn_net_exchange_t    *waiting;          /* the slot that is armed */
     int                   wait_fds[2];
