@@ -23,6 +23,8 @@
 #define FN_K_REVOKED      FN_K "revoked"          /* ZSET session id -> unix s until which it must be remembered */
 #define FN_K_LIMIT        FN_K "l:%s:%08xD%016xL"  /* class, 96 bits of a keyed hash (ngx_snprintf): backlog or cells of a limit */
 #define FN_K_MAINTENANCE  FN_K "maintenance"      /* STRING, fn_maintenance.h; ends with maintenance mode */
+#define FN_K_BREAKER      FN_K "cb:%s"            /* service: STRING "open|closed <until ms> <stamp ms> <who>" */
+#define FN_K_SERVICES     FN_K "services:%s"      /* instance: HASH service -> state of its breaker, for people */
 #define FN_K_AI_MESSAGE   "ai:message:%s"         /* prompt hash, hex */
 
 #endif

@@ -197,6 +197,19 @@ const fn_setting_t  fn_settings_table[] = {
     { "otlp_attempts", FN_SCOPE_WORKER, FN_S_INT, S(otlp_attempts), "3", 0, 1, 10,
       "Attempts" },
 
+    { "openai_breaker_failures", FN_SCOPE_WORKER, FN_S_INT, S(openai_breaker_failures), "5", 0, 0, 32,
+      "Failures in a row that open OpenAI's breaker, 0 = never" },
+    { "openai_breaker_time", FN_SCOPE_WORKER, FN_S_TIME, S(openai_breaker_ms), "60s", 0, 100, 3600 * SECOND,
+      "How long OpenAI's breaker stays open" },
+    { "r2_breaker_failures", FN_SCOPE_WORKER, FN_S_INT, S(r2_breaker_failures), "3", 0, 0, 32,
+      "Failures in a row that open R2's breaker, 0 = never" },
+    { "r2_breaker_time", FN_SCOPE_WORKER, FN_S_TIME, S(r2_breaker_ms), "30s", 0, 100, 3600 * SECOND,
+      "How long R2's breaker stays open" },
+    { "breaker_failures", FN_SCOPE_WORKER, FN_S_INT, S(breaker_failures), "5", 0, 0, 32,
+      "Failures in a row that open any other service's breaker, 0 = never" },
+    { "breaker_time", FN_SCOPE_WORKER, FN_S_TIME, S(breaker_ms), "60s", 0, 100, 3600 * SECOND,
+      "How long any other service's breaker stays open" },
+
     { NULL, FN_SCOPE_HTTP, FN_S_STRING, 0, NULL, 0, 0, 0, NULL }
 };
 

@@ -77,6 +77,11 @@ typedef struct {
     int64_t   sentry_timeout_ms;
     char     *otlp_endpoint;
     int64_t   otlp_timeout_ms, otlp_attempts;
+
+    /* breakers: failures in a row that open one (0 = never), and for how long; the last two are those of all other services */
+    int64_t   openai_breaker_failures, openai_breaker_ms;
+    int64_t   r2_breaker_failures, r2_breaker_ms;
+    int64_t   breaker_failures, breaker_ms;
 } fn_settings_t;
 
 typedef enum {
