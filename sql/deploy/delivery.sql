@@ -246,7 +246,7 @@ BEGIN
 
     -- the message may have been deleted while it was spoken
     INSERT INTO public.voices (id, user_id, motivation_id, key, bytes)
-    VALUES (p_id, p_user, (SELECT m.id FROM public.motivations m WHERE m.id = (p_req #>> '{body,motivation_id}')::uuid AND m.user_id = p_user FOR KEY SHARE),
+    VALUES (p_id, p_user, (SELECT m.id FROM public.motivations m WHERE m.id = (p_req #>> '{body,motivation_id}')::uuid AND m.user_id = p_user),
             p_ctx #>> '{result,key}', coalesce((p_ctx #>> '{result,bytes}')::bigint, 0));
     RETURN pool.ok(200, json_build_object('key', p_ctx #>> '{result,key}')::text);
 END
