@@ -355,6 +355,7 @@ ngx_http_fitnudge_jwks_choose_slot(ngx_http_fitnudge_jwks_state_t *s)
     if (place != NULL && place->source != s->conf->hash) {
         place->source = s->conf->hash;
         place->len = 0;
+        place->loaded = 0;
         __atomic_store_n(&place->generation, 0, __ATOMIC_SEQ_CST);
     }
 
@@ -414,7 +415,7 @@ ngx_http_fitnudge_jwks_adopt(ngx_http_fitnudge_jwks_state_t *s)
 
 void
 ngx_http_fitnudge_jwks_start(ngx_shm_zone_t *zone, const ngx_http_fitnudge_jwks_source_t *sources, ngx_uint_t n,
-    const fn_jwt_policy_t *own)
+    const fn_jwt_trust_t *own)
 {
     ngx_uint_t                       i;
     fn_jwt_policy_t                 *policy;
@@ -424,7 +425,7 @@ ngx_http_fitnudge_jwks_start(ngx_shm_zone_t *zone, const ngx_http_fitnudge_jwks_
 
     ngx_http_fitnudge_jwks.n = n;
     ngx_http_fitnudge_jwks.generation = 1;
-    ngx_http_fitnudge_jwks.trusts[n].policy = *own;
+    ngx_http_fitnudge_jwks.trusts[n] = *own;
 
     if (zone != NULL) {
         ngx_http_fitnudge_jwks.shm = zone->data;
@@ -439,12 +440,12 @@ ngx_http_fitnudge_jwks_start(ngx_shm_zone_t *zone, const ngx_http_fitnudge_jwks_
         s = &ngx_http_fitnudge_jwks.states[i];
 
         policy = &ngx_http_fitnudge_jwks.trusts[i].policy;
-        *policy = *own;
+        *policy = own->policy;
         policy->key = NULL;
         policy->key_len = 0;
         policy->app_metadata = 1;
-        policy->issuer = s->conf->issuer ? s->conf->issuer : own->issuer;
-        policy->audience = s->conf->audience ? s->conf->audience : own->audience;
+        policy->issuer = s->conf->issuer ? s->conf->issuer : own->policy.issuer;
+        policy->audience = s->conf->audience ? s->conf->audience : own->policy.audience;
 
         if (s->conf->conf_ctx == NULL) {
             s->keys = s->conf->keys;
@@ -689,6 +690,13 @@ ngx_http_fitnudge_jwks_wait(ngx_http_request_t *r, const fn_jwt_t *t, ngx_msec_t
         }
 
         if (!s->fetching) {
+            /* what another process has fetched lately is what this one would get */
+            if (s->fetched && s->keys != NULL
+                && __atomic_load_n(&s->slot->loaded, __ATOMIC_RELAXED) + s->conf->cooldown > (uint64_t) now)
+            {
+                continue;
+            }
+
             if (s->fetched && (s->keys == NULL || (ngx_msec_int_t) (s->finished + s->conf->cooldown - now) > 0)) {
                 /* asked lately: who got no answer does not know */
                 rc = s->failures > 0 ? NGX_ERROR : rc;

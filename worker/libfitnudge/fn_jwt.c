@@ -8,6 +8,7 @@
 #include <yajl/yajl_parse.h>
 
 #include "fn_jwt.h"
+#include "fn_key_pair.h"
 #include "fn_uuid.h"
 
 #define FN_JWT_MEMBERS  32      /* names remembered to find duplicates */
@@ -677,6 +678,7 @@ fn_jwt_accept(fn_jwt_claims_t *out, const fn_jwt_t *t, const fn_jwt_trust_t *tru
     long                    len;
     size_t                  i, k, nkeys;
     fn_jwk_t                own;
+    fn_jwt_e                refused;
     const fn_jwk_t         *key;
     unsigned char           sig[FN_JWT_MAX];
     const fn_jwt_policy_t  *policy;
@@ -687,6 +689,7 @@ fn_jwt_accept(fn_jwt_claims_t *out, const fn_jwt_t *t, const fn_jwt_trust_t *tru
     }
 
     memset(&own, 0, sizeof(own));
+    refused = FN_JWT_OK;
     meant = 0;
     tries = 0;
 
@@ -707,10 +710,23 @@ fn_jwt_accept(fn_jwt_claims_t *out, const fn_jwt_t *t, const fn_jwt_trust_t *tru
 
             tries++;
 
-            if (fn_jwk_verify(key, t->alg, t->input.p, t->input.n, sig, (size_t) len)) {
-                return fn_jwt_read(out, policy, t, now_s);
+            if (!fn_jwk_verify(key, t->alg, t->input.p, t->input.n, sig, (size_t) len)) {
+                continue;
             }
+
+            refused = fn_jwt_read(out, policy, t, now_s);
+
+            /* the same key may be trusted for another issuer as well */
+            if (refused != FN_JWT_CLAIMS) {
+                return refused;
+            }
+
+            break;
         }
+    }
+
+    if (refused != FN_JWT_OK) {
+        return refused;
     }
 
     if (t->kid_len == 0) {
@@ -863,17 +879,43 @@ fn_jwt_member(fn_buf_t *b, const char *name, const char *value)
 }
 
 
+/* HS256, RFC 7518 section 3.2. */
+
+static int
+fn_jwt_mac(fn_buf_t *b, const fn_jwt_policy_t *policy, const void *data, size_t n)
+{
+    unsigned       len;
+    unsigned char  mac[EVP_MAX_MD_SIZE];
+
+    if (HMAC(EVP_sha256(), policy->key, (int) policy->key_len, data, n, mac, &len) == NULL) {
+        return -1;
+    }
+
+    fn_base64url_encode(b, mac, len);
+
+    return b->failed ? -1 : 0;
+}
+
+
 int
 fn_jwt_sign(fn_buf_t *b, const fn_jwt_policy_t *policy, const fn_jwt_claims_t *c)
 {
-    size_t         start = b->len;
-    fn_buf_t       payload = FN_BUF_INIT;
-    unsigned       mac_len;
-    unsigned char  mac[EVP_MAX_MD_SIZE];
+    return fn_jwt_sign_with(b, policy, NULL, c);
+}
 
-    static const char  header[] = "{\"alg\":\"HS256\",\"typ\":\"JWT\"}";
 
-    fn_buf_add(&payload, "{", 1);
+int
+fn_jwt_sign_with(fn_buf_t *b, const fn_jwt_policy_t *policy, const fn_jwk_t *pair, const fn_jwt_claims_t *c)
+{
+    int       rc;
+    fn_buf_t  header = FN_BUF_INIT, payload = FN_BUF_INIT, input = FN_BUF_INIT;
+
+    fn_buf_adds(&header, "{");
+    fn_jwt_member(&header, "alg", pair ? fn_alg_name(fn_key_pair_alg(pair)) : "HS256");
+    fn_jwt_member(&header, "kid", pair ? pair->kid : NULL);
+    fn_buf_adds(&header, "\"typ\":\"JWT\"}");
+
+    fn_buf_adds(&payload, "{");
     fn_jwt_member(&payload, "sub", c->sub);
     fn_jwt_member(&payload, "role", c->role);
     fn_jwt_member(&payload, "plan", c->plan);
@@ -883,26 +925,25 @@ fn_jwt_sign(fn_buf_t *b, const fn_jwt_policy_t *policy, const fn_jwt_claims_t *c
     fn_jwt_member(&payload, "jti", c->jti);
     fn_buf_addf(&payload, "\"iat\":%lld,\"exp\":%lld}", (long long) c->iat, (long long) c->exp);
 
-    fn_base64url_encode(b, header, sizeof(header) - 1);
-    fn_buf_add(b, ".", 1);
-    if (!payload.failed) {
-        fn_base64url_encode(b, payload.data, payload.len);
+    rc = -1;
+
+    if (!header.failed && !payload.failed) {
+        fn_base64url_encode(&input, header.data, header.len);
+        fn_buf_adds(&input, ".");
+        fn_base64url_encode(&input, payload.data, payload.len);
+
+        if (!input.failed) {
+            fn_buf_add(b, input.data, input.len);
+            fn_buf_adds(b, ".");
+            rc = pair ? fn_key_pair_sign(b, pair, input.data, input.len) : fn_jwt_mac(b, policy, input.data, input.len);
+        }
     }
 
-    if (payload.failed || b->failed
-        || HMAC(EVP_sha256(), policy->key, (int) policy->key_len, (const unsigned char *) b->data + start,
-                b->len - start, mac, &mac_len) == NULL)
-    {
-        fn_buf_free(&payload);
-        return -1;
-    }
-
+    fn_buf_free(&header);
     fn_buf_free(&payload);
+    fn_buf_free(&input);
 
-    fn_buf_add(b, ".", 1);
-    fn_base64url_encode(b, mac, mac_len);
-
-    return b->failed ? -1 : 0;
+    return rc == 0 && !b->failed ? 0 : -1;
 }
 
 

@@ -17,7 +17,7 @@
 #define FN_K_LEAD         FN_K "lead"
 #define FN_K_EPOCH        FN_K "epoch"
 #define FN_K_CHANGES      FN_K "changes"          /* channel: space-separated tags */
-#define FN_K_REVOKED      FN_K "revoked"          /* ZSET session id -> unix s until which it must be remembered */
+#define FN_K_REVOKED      FN_K "revoked"          /* ZSET what is revoked (fn_revoked.h) -> unix s until which it must be remembered */
 #define FN_K_LIMIT        FN_K "l:%s:%08xD%016xL"  /* class, 96 bits of a keyed hash (ngx_snprintf): backlog or cells of a limit */
 #define FN_K_MAINTENANCE  FN_K "maintenance"      /* STRING, fn_maintenance.h; ends with maintenance mode */
 #define FN_K_AI_MESSAGE   "ai:message:%s"         /* prompt hash, hex */
