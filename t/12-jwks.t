@@ -287,14 +287,14 @@ subtest 'files' => sub {
 subtest 'settings' => sub {
     my $file = path($s->dir, 'keys.json')->spurt(encode_json(jwks($es)));
     $s->{shared} = "fitnudge_jwks file:$file issuer=$iss audience=mobile;\nfitnudge_jwt_require jti email;\nfitnudge_jwt_leeway 60s;\nfitnudge_jwt_cache 0;\nfitnudge_jwt_audience people;";
-    $s->{server} = 'add_header X-Claims "$fitnudge_claim_sub|$fitnudge_claim_role|$fitnudge_claim_plan|$fitnudge_claim_session_id|$fitnudge_claim_jti|$fitnudge_claim_email|$fitnudge_claim_n|$fitnudge_claim_b|$fitnudge_claim_amr|$fitnudge_claim_" always;';
+    $s->{server} = 'add_header X-Claims "$fitnudge_claim_sub|$fitnudge_claim_role|$fitnudge_claim_plan|$fitnudge_claim_session_id|$fitnudge_claim_jti|$fitnudge_claim_email|$fitnudge_claim_n|$fitnudge_claim_b|$fitnudge_claim_amr|$fitnudge_claim_evil|$fitnudge_claim_" always;';
     $s->write_conf;
     ok(reload(), 'reload');
-    my %c = (aud => 'mobile', jti => 't1', session_id => undef, n => 7, b => \1, app_metadata => { plan => 'pro', role => 'support' });
+    my %c = (aud => 'mobile', jti => 't1', session_id => undef, n => 7, b => \1, evil => "a\r\nSet-Cookie: b", app_metadata => { plan => 'pro', role => 'support' });
     ok(poll(10, sub { me(sign_token($es, claims(%c)))->code == 200 }), 'claims that are required');
-    is(me(sign_token($es, claims(%c)))->headers->header('X-Claims'), "$u->{id}|support|pro||t1|ada\@example.com|7|true||", 'variables');
-    is(call($s, GET => '/health', ua => agent())->headers->header('X-Claims'), '|||||||||', 'none without a token');
-    is(me(sign_token($es, claims(%c, exp => time - 3600)))->headers->header('X-Claims'), '|||||||||', 'nor with one that is refused');
+    is(me(sign_token($es, claims(%c)))->headers->header('X-Claims'), "$u->{id}|support|pro||t1|ada\@example.com|7|true|||", 'variables');
+    is(call($s, GET => '/health', ua => agent())->headers->header('X-Claims'), '||||||||||', 'none without a token');
+    is(me(sign_token($es, claims(%c, exp => time - 3600)))->headers->header('X-Claims'), '||||||||||', 'nor with one that is refused');
     works(sign_token($es, claims(%c, exp => time - 30)), 'leeway');
     refused(sign_token($es, claims(%c, exp => time - 90)), 'and its end');
     refused(sign_token($es, claims(%c, jti => undef)), 'no jti');

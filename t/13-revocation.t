@@ -132,6 +132,15 @@ subtest 'a revocation list that is stale' => sub {
     status_ok(call($s, GET => '/health/live', ua => agent()), 200, 'anyone may still ask what needs no token');
     $s->start_redis;
     ok(poll(20, sub { my @c = calls($s, map { [GET => '/users/me', token => $t, ua => agent()] } 1 .. 8); !grep { ($_->code // 0) != 200 } @c }), 'good again when Redis is');
+
+    # nobody has ever loaded the list
+    $s->stop_process('nginx', 'TERM', 15);
+    $s->stop_redis;
+    $s->start_nginx;
+    ok(poll(20, sub { ($ask->($t)->code // 0) == 503 }), 'a start without Redis');
+    error_ok($ask->($t), 503, 'accepts no token', constraint => 'token');
+    $s->start_redis;
+    ok(poll(20, sub { ($ask->($t)->code // 0) == 200 }), 'until it has loaded the list');
 };
 
 $other->assert_clean(qr/connect\(\)|No such file|Connection refused/);

@@ -18,6 +18,7 @@
 
 #include "fn_jwk.h"
 #include "fn_jwt.h"
+#include "fn_utf8.h"
 
 #define FN_JWK_RSA_MIN      2048        /* bits, RFC 7518 section 3.3 */
 #define FN_JWK_RSA_MAX      8192
@@ -684,7 +685,8 @@ fn_jwks_parse(const char *p, size_t n, fn_jwks_trust_e trust, const char **err)
         return NULL;
     }
 
-    ok = yajl_parse(h, (const unsigned char *) p, n) == yajl_status_ok && yajl_complete_parse(h) == yajl_status_ok;
+    ok = fn_utf8_valid(p, n)
+         && yajl_parse(h, (const unsigned char *) p, n) == yajl_status_ok && yajl_complete_parse(h) == yajl_status_ok;
     yajl_free(h);
 
     OPENSSL_cleanse(j.text, sizeof(j.text));

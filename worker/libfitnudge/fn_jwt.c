@@ -9,6 +9,7 @@
 
 #include "fn_jwt.h"
 #include "fn_key_pair.h"
+#include "fn_utf8.h"
 #include "fn_uuid.h"
 
 #define FN_JWT_MEMBERS  32      /* names remembered to find duplicates */
@@ -501,7 +502,8 @@ fn_jwt_parse(fn_jwt_reader_t *j, const char *p, size_t n)
         fn_jwt_enter, fn_jwt_key, fn_jwt_close, fn_jwt_open_array, fn_jwt_close
     };
 
-    h = yajl_alloc(&callbacks, NULL, j);
+    /* yajl lets through what is longer than it needs to be */
+    h = fn_utf8_valid(p, n) ? yajl_alloc(&callbacks, NULL, j) : NULL;
     if (h == NULL) {
         return -1;
     }
