@@ -748,6 +748,7 @@ ngx_http_fitnudge_jwt_init_keys(ngx_conf_t *cf, ngx_http_fitnudge_jwt_conf_t *co
 {
     fn_buf_t             b = FN_BUF_INIT;
     ngx_int_t            rc;
+    ngx_str_t            text;
     fn_jwks_t           *pairs;
     const char          *err;
     ngx_pool_cleanup_t  *cln;
@@ -759,8 +760,11 @@ ngx_http_fitnudge_jwt_init_keys(ngx_conf_t *cf, ngx_http_fitnudge_jwt_conf_t *co
     rc = NGX_ERROR;
 
     if (pairs != NULL && cln != NULL && fn_key_pairs_publish(&b, pairs) == 0) {
+        text.len = b.len;
+        text.data = (u_char *) b.data;
+
         conf->published.len = b.len;
-        conf->published.data = ngx_pstrdup(cf->pool, &(ngx_str_t) { b.len, (u_char *) b.data });
+        conf->published.data = ngx_pstrdup(cf->pool, &text);
         conf->own.keys = fn_jwks_parse(b.data, b.len, FN_JWKS_PUBLIC, &err);
 
         if (conf->own.keys != NULL) {

@@ -213,6 +213,21 @@ subtest 'reload' => sub {
     works(sign_token($es, claims()), 'keys outlive the process');
     fake(mode => 'ok');
 
+    # a process that may not wait for its fetch, nor for who waits for it
+    fake(mode => 'hang');
+    cooled();
+    forget();
+    my $conf = path($s->dir, 'nginx.conf');
+    $conf->spurt($conf->slurp =~ s/worker_shutdown_timeout \w+;/worker_shutdown_timeout 10ms;/r);
+    ok(reload(), 'reload');
+    my @cut = map { raw_start($s, "GET /api/v1/users/me HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " . sign_token($es, claims(), header => { kid => "cut$_" }) . "\r\n\r\n") } 1 .. 3;
+    ok(poll(10, sub { scalar(asked()) >= 2 }), 'a fetch is under way') or diag(scalar(asked()));
+    ok(reload(), 'reload');
+    close $_ for @cut;
+    works(sign_token($es, claims()), 'the next process knows the keys');
+    $s->write_conf;
+    ok(reload(), 'reload');
+
     # nginx stops gracefully while it fetches, and at once
     for my $how (qw(QUIT TERM)) {
         fake(mode => 'hang');
