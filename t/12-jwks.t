@@ -14,7 +14,7 @@ use Test::More;
 use Time::HiRes qw(sleep time);
 
 my $iss = 'https://project.supabase.co/auth/v1';
-my $port = free_port('127.0.0.1');
+my ($port, $h2) = map { free_port('127.0.0.1') } 1 .. 2;
 my $server = <<"CONF";
 fitnudge_jwks /_keys issuer=$iss cooldown=300ms timeout=1500ms;
 location = /_keys {
@@ -26,7 +26,7 @@ location = /_keys {
 }
 CONF
 
-my $s = FitNudge::Test::Stack->new(nginx_workers => 1, server => $server);
+my $s = FitNudge::Test::Stack->new(nginx_workers => 1, server => $server, http => "server { listen 127.0.0.1:$h2 http2; fitnudge on; }");
 $s->prepare;
 start_fake();
 $s->start;
@@ -113,6 +113,13 @@ subtest 'claims of Supabase' => sub {
     is((grep { ($_->{authorization} // $_->{cookie}) } asked()), 0, 'the publisher never sees a token');
     works(sign_token($es, claims(app_metadata => { plan => 'pro' })), 'a plan in app_metadata');
     refused(sign_token($es, claims(app_metadata => { plan => "a\nb" })), 'a plan that is none');
+    my $stranger = sign_token($es, claims(sub => FitNudge::Test::Stack::uuid()));
+    for my $ask ([GET => '/users/me'], [GET => '/goals'], [POST => '/goals', json => { title => 'Run', frequency => 3 }], [PATCH => '/users/me', json => { name => 'X' }], [POST => '/auth/logout', json => {}]) {
+        my ($method, $path, @o) = @$ask;
+        my $res = call($s, $method => $path, token => $stranger, ua => agent(), @o);
+        cmp_ok($res->code // 0, '<', 500, "somebody we do not know: $method $path") or diag($res->body);
+        note("$method $path: " . $res->code . ' ' . $res->body);
+    }
 };
 
 subtest 'rotation' => sub {
@@ -202,6 +209,28 @@ subtest 'HTTP/1.1 keeps its connection' => sub {
     my $res = call($s, POST => '/goals', token => sign_token($new, claims()), json => { title => 'Run', frequency => 3 }, ua => agent());
     status_ok($res, 201, 'a write that waits keeps its body');
     fake(delay_ms => 0);
+};
+
+subtest 'HTTP/2' => sub {
+    my $start = sub ($token, $n, $time = 20) {
+        return map {
+            open my $fh, '-|', 'curl', '-s', '--max-time', $time, '--http2-prior-knowledge', '-w', '%{http_version} %{http_code} ', '-H', "Authorization: Bearer $token", '-o', '/dev/null', "http://127.0.0.1:$h2/api/v1/users/me" or die $!;
+            $fh;
+        } 1 .. $n;
+    };
+    my $ask = sub (@o) { join '', map { my $fh = $_; local $/; scalar <$fh> } $start->(@o) };
+    cooled();
+    forget();
+    my $new = make_key('ES256', kid => 'h2');
+    fake(set => jwks($es, $new), delay_ms => 500);
+    is($ask->(sign_token($new, claims()), 3), '2 200 ' x 3, 'streams wait');
+    cmp_ok(scalar(asked()), '<=', 2, 'for one fetch, or two when one came late');
+    cooled();
+    fake(mode => 'hang');
+    $ask->(sign_token($new, claims(), header => { kid => 'h3' }), 1, 0.4);
+    is($ask->(sign_token($new, claims()), 1), '2 200 ', 'one that was given up hurts nobody');
+    fake(mode => 'ok', delay_ms => 0);
+    ok(poll(10, sub { me(sign_token($es, claims()))->code == 200 }), 'and the publisher is back');
 };
 
 subtest 'reload' => sub {
