@@ -122,6 +122,19 @@ subtest 'claims of Supabase' => sub {
     }
 };
 
+subtest 'signing out' => sub {
+    my ($here, $there) = map { claims() } 1 .. 2;
+    my ($one, $other, $beside) = map { sign_token($es, $_) } $here, { %$here, aal => 'aal2' }, $there;
+    works($_, 'signed in') for $one, $other, $beside;
+    status_ok(call($s, POST => '/auth/logout', token => $one, json => {}, ua => agent()), 204, 'sign out');
+    refused($_, 'the session of somebody else is over for us') for $one, $other;
+    works($_, 'other sessions are not') for $beside, $u->{token};
+    my $v = new_user($s);
+    my ($mine, $far) = map { sign_token($es, claims(sub => $v->{id})) } 1 .. 2;
+    status_ok(call($s, POST => '/auth/logout', token => $mine, json => { everywhere => \1 }, ua => agent()), 204, 'sign out everywhere');
+    refused($_, 'all of them') for $mine, $far, $v->{token};
+};
+
 subtest 'rotation' => sub {
     my $two = make_key('RS256', kid => 'two');
     fake(set => jwks($es, $two));

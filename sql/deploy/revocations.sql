@@ -6,7 +6,7 @@ BEGIN;
 GRANT CREATE ON SCHEMA pool TO fitnudge_queue;
 SET LOCAL ROLE fitnudge_queue;
 
--- p_what: "jti:<jti>" or "user:<user>:<issued before, unix s>"; p_until: when the last token concerned has expired. In a job it
+-- p_what: a session's id, "jti:<jti>" or "user:<user>:<issued before, unix s>"; p_until: when the last token concerned has expired. In a job it
 -- travels with the reply; elsewhere it is published some seconds later.
 CREATE FUNCTION pool.revoke(p_user uuid, p_what text, p_until timestamptz) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -17,7 +17,7 @@ DECLARE
 BEGIN
     -- tags are separated by commas here, and by blanks on their way
     IF p_what IS NULL OR p_user IS NULL OR p_until IS NULL
-       OR p_what !~ '^(jti:[A-Za-z0-9._~:-]{1,64}|user:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}:[0-9]{1,12})$'
+       OR p_what !~ '^(jti:[A-Za-z0-9._~:-]{1,64}|user:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}:[0-9]{1,12}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$'
     THEN
         RAISE EXCEPTION 'not a revocation: %', p_what USING ERRCODE = 'invalid_parameter_value';
     END IF;
