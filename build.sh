@@ -12,12 +12,12 @@ packages=(
     postgresql-15 postgresql-15-pgtap libtap-parser-sourcehandler-pgtap-perl
     redis-server redis-tools
     sqitch libdbd-pg-perl libdbi-perl
-    libhiredis-dev libpq-dev libyajl-dev libcurl4-openssl-dev libssl-dev libcrypt-dev libxxhash-dev libicu-dev
+    libhiredis-dev libpq-dev libyajl-dev libcurl4-openssl-dev libssl-dev libcrypt-dev libxxhash-dev libbrotli-dev libicu-dev
     check libsubunit-dev
     perl libmojolicious-perl libev-perl
     gcc libc6-dev make pkg-config
     clang libclang-rt-14-dev clang-tidy cppcheck shellcheck git
-    wrk curl jq openssl ca-certificates util-linux iproute2
+    wrk curl jq brotli openssl ca-certificates util-linux iproute2
 )
 
 say() { printf '==> %s\n' "$*"; }

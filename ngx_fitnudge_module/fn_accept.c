@@ -1,4 +1,4 @@
-/* One pass over the ranges of an Accept header; no allocation. */
+/* One pass over the items of a header; no allocation. */
 #include <string.h>
 #include <strings.h>
 
@@ -133,6 +133,40 @@ fn_accept_refuses_json(const char *p, size_t n)
         if (refused[i]) {
             return 1;
         }
+    }
+
+    return 0;
+}
+
+
+int
+fn_accept_encoding(const char *p, size_t n, const char *coding)
+{
+    int          zero;
+    size_t       len = strlen(coding);
+    const char  *end = p + n, *item_end, *q, *q_end, *name_end;
+
+    for ( ; p < end; p = item_end + 1) {
+        item_end = fn_accept_find(p, end, ',');
+
+        q = p;
+        name_end = fn_accept_find(p, item_end, ';');
+        q_end = name_end;
+        fn_accept_trim(&q, &q_end);
+
+        if ((size_t) (q_end - q) != len || strncasecmp(q, coding, len) != 0) {
+            continue;
+        }
+
+        for (zero = 0; name_end < item_end; ) {
+            q = name_end + 1;
+            name_end = fn_accept_find(q, item_end, ';');
+            q_end = name_end;
+            fn_accept_trim(&q, &q_end);
+            zero |= fn_accept_zero(q, q_end);
+        }
+
+        return !zero;
     }
 
     return 0;

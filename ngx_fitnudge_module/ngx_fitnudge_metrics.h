@@ -62,9 +62,12 @@
     X(CACHE_REVALIDATE, "fitnudge_cache_requests_total", "result=\"updating\"", "")                           \
     X(CACHE_STALE, "fitnudge_cache_requests_total", "result=\"stale\"", "")                                   \
     X(CACHE_BYPASS, "fitnudge_cache_requests_total", "result=\"bypass\"", "")                                 \
+    X(CACHE_SHARED_HIT, "fitnudge_cache_shared_total", "result=\"hit\"", "Misses for which Redis was asked, by what it said.") \
+    X(CACHE_SHARED_MISS, "fitnudge_cache_shared_total", "result=\"miss\"", "")                                \
+    X(CACHE_SHARED_FAILED, "fitnudge_cache_shared_total", "result=\"failed\"", "")                            \
     X(CACHE_STORED, "fitnudge_cache_stored_total", "", "Answers put into the cache.")                         \
     X(CACHE_REFUSED, "fitnudge_cache_refused_total", "", "Answers that were too large for the cache, found no room, or came without the change subscription.") \
-    X(CACHE_COMPRESSED, "fitnudge_cache_compressed_total", "", "Gzip variants made.")                         \
+    X(CACHE_COMPRESSED, "fitnudge_cache_compressed_total", "", "Compressed variants made.")                         \
     X(CACHE_EVICTED, "fitnudge_cache_evicted_total", "", "Entries that gave way to others.")                                      \
     X(PREFLIGHTS_ALLOWED, "fitnudge_cors_preflights_total", "origin=\"allowed\"", "CORS preflights by origin.") \
     X(PREFLIGHTS_REFUSED, "fitnudge_cors_preflights_total", "origin=\"refused\"", "")                         \

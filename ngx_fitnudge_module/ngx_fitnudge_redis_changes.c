@@ -6,6 +6,7 @@
  * and the revocations and the state of maintenance mode are loaded through the command connection.
  */
 #include "ngx_http_fitnudge.h"
+#include "ngx_fitnudge_cache_shared.h"
 #include "ngx_fitnudge_redis.h"
 #include "ngx_fitnudge_redis_changes.h"
 #include "ngx_fitnudge_shm.h"
@@ -146,6 +147,7 @@ ngx_fitnudge_redis_changes_reply(ngx_fitnudge_redis_conn_t *conn, redisReply *re
 
         ngx_fitnudge_shm_bump_all();
         ngx_fitnudge_maintenance_changed();
+        ngx_fitnudge_cache_shared_stale();
         ngx_fitnudge_redis_changes_load();
     }
 
@@ -225,6 +227,7 @@ ngx_fitnudge_redis_changes_load(void)
     ngx_fitnudge_op_t  *op;
 
     ngx_fitnudge_maintenance_load(ngx_fitnudge_redis_changes.timeout);
+    ngx_fitnudge_cache_shared_load(ngx_fitnudge_redis_changes.timeout);
 
     if (!ngx_fitnudge_redis_changes.stale || ngx_fitnudge_redis_changes.loading
         || !ngx_fitnudge_redis_changes.subscribed)

@@ -10,10 +10,13 @@
  */
 #define XXH_INLINE_ALL
 #include <xxhash.h>
+#include <brotli/encode.h>
 #include <zlib.h>
 
+#include "fn_accept.h"
 #include "ngx_http_fitnudge_cache.h"
 #include "ngx_http_fitnudge_query.h"
+#include "ngx_fitnudge_cache_shared.h"
 #include "ngx_fitnudge_cache_zone.h"
 #include "ngx_fitnudge_metrics.h"
 #include "ngx_fitnudge_redis.h"
@@ -27,6 +30,8 @@
 #define GZIP_MIN        1024                    /* default of fitnudge_cache_gzip_min_length */
 #define GZIP_MAX        (64 * 1024)             /* compressing more would hold up the event loop */
 #define GZIP_LEVEL      4
+#define BROTLI_QUALITY  4
+#define BROTLI_WINDOW   16                      /* bits: 64 KB */
 #define STALE_MAX       (24 * 3600)             /* s */
 #define EVICTIONS       64                      /* for one new entry; at the price of one lock */
 #define FLIGHTS         1024                    /* buckets, a power of 2 */
@@ -41,7 +46,8 @@ typedef struct {
 typedef struct {
     ngx_flag_t                    enable;
     size_t                        max_body;
-    size_t                        gzip_min;                 /* 0: no gzip variants */
+    size_t                        gzip_min;                 /* 0: no compressed variants */
+    ngx_flag_t                    brotli;
     time_t                        stale_revalidate;
     time_t                        stale_error;
 } ngx_http_fitnudge_cache_loc_conf_t;
@@ -65,6 +71,15 @@ typedef struct {
     size_t                                   max_body;
     unsigned                                 joinable:1;    /* in the table */
     unsigned                                 store:1;       /* the subscription stood when it set off */
+
+    /* when Redis is asked first: what PostgreSQL is to be asked after it, for requests that may have gone */
+    ngx_msec_t                               timeout;       /* of Redis */
+    ngx_fitnudge_pg_target_e                 target;
+    ngx_int_t                                statement;
+    ngx_uint_t                               n;
+    const char                              *values[NGX_FITNUDGE_PG_PARAMS];
+    ngx_fitnudge_cache_shared_t              shared;
+    u_char                                   texts[];       /* of the values */
 } ngx_http_fitnudge_cache_flight_t;
 
 
@@ -80,7 +95,7 @@ typedef struct {
 typedef struct {
     fn_cache_meta_t               meta;
     ngx_str_t                     body;
-    ngx_uint_t                    gzip;
+    const char                   *coding;           /* gzip, br, or NULL */
     ngx_uint_t                    valid;            /* generations are unchanged */
     uint64_t                      age_ms;
 } ngx_http_fitnudge_cache_hit_t;
@@ -90,20 +105,31 @@ static ngx_int_t ngx_http_fitnudge_cache_key(ngx_http_fitnudge_cache_key_t *key,
 static ngx_int_t ngx_http_fitnudge_cache_generations(ngx_http_fitnudge_cache_key_t *key, const ngx_http_fitnudge_question_t *q);
 static ngx_int_t ngx_http_fitnudge_cache_find(ngx_http_request_t *r, const ngx_http_fitnudge_cache_key_t *key, uint64_t max_age_ms,
     ngx_http_fitnudge_cache_hit_t *hit);
+static ngx_int_t ngx_http_fitnudge_cache_look(ngx_http_request_t *r, const ngx_http_fitnudge_cache_key_t *key, uint64_t max_age_ms,
+    ngx_uint_t gzip, ngx_http_fitnudge_cache_hit_t *hit);
+static ngx_int_t ngx_http_fitnudge_cache_brotli_key(ngx_http_request_t *r, const ngx_http_fitnudge_cache_key_t *key,
+    ngx_http_fitnudge_cache_key_t *br);
+static void ngx_http_fitnudge_cache_brotli(ngx_http_request_t *r, const ngx_http_fitnudge_cache_key_t *br,
+    ngx_http_fitnudge_cache_hit_t *hit);
 static ngx_int_t ngx_http_fitnudge_cache_send(ngx_http_request_t *r, ngx_http_fitnudge_cache_hit_t *hit, const char *status,
     const char *detail, const fn_route_t *route);
 static ngx_int_t ngx_http_fitnudge_cache_stale(ngx_http_request_t *r, const ngx_http_fitnudge_cache_key_t *key, const fn_route_t *route);
 static ngx_http_fitnudge_cache_flight_t *ngx_http_fitnudge_cache_flight(const ngx_http_fitnudge_cache_key_t *key);
 static ngx_http_fitnudge_cache_flight_t *ngx_http_fitnudge_cache_set_off(ngx_http_request_t *r, const ngx_http_fitnudge_cache_key_t *key,
     const ngx_http_fitnudge_question_t *q);
+static ngx_int_t ngx_http_fitnudge_cache_ask_shared(ngx_http_fitnudge_cache_flight_t *flight);
+static ngx_int_t ngx_http_fitnudge_cache_ask_postgres(ngx_http_fitnudge_cache_flight_t *flight);
+static void ngx_http_fitnudge_cache_shared_answered(ngx_fitnudge_op_t *op, ngx_int_t rc, void *reply);
+static void ngx_http_fitnudge_cache_postgres_answered(ngx_fitnudge_op_t *op, ngx_int_t rc, void *reply);
 static ngx_int_t ngx_http_fitnudge_cache_wait(ngx_http_request_t *r, ngx_http_fitnudge_cache_flight_t *flight, ngx_uint_t collapsed);
 static void ngx_http_fitnudge_cache_abandoned(void *data);
-static void ngx_http_fitnudge_cache_landed(ngx_fitnudge_op_t *op, ngx_int_t rc, void *reply);
-static void ngx_http_fitnudge_cache_store(const ngx_http_fitnudge_cache_flight_t *flight, const ngx_str_t *body);
+static void ngx_http_fitnudge_cache_landed(ngx_http_fitnudge_cache_flight_t *flight, ngx_int_t rc, PGresult *res, const ngx_str_t *shared);
+static void ngx_http_fitnudge_cache_store(const ngx_http_fitnudge_cache_flight_t *flight, const ngx_str_t *body, uint64_t age_ms);
 static void ngx_http_fitnudge_cache_put(const ngx_http_fitnudge_cache_main_conf_t *cmcf, const ngx_http_fitnudge_cache_key_t *key,
     const fn_cache_meta_t *meta, const u_char *body, const u_char *gzip);
 static ngx_int_t ngx_http_fitnudge_cache_answer(ngx_http_request_t *r, const ngx_http_fitnudge_cache_flight_t *flight, ngx_int_t rc,
     PGresult *res, ngx_uint_t collapsed, ngx_uint_t last);
+static ngx_int_t ngx_http_fitnudge_cache_answer_shared(ngx_http_request_t *r, const ngx_str_t *shared);
 static ngx_int_t ngx_http_fitnudge_cache_status(ngx_http_request_t *r, const char *status);
 static void ngx_http_fitnudge_cache_gzip(ngx_http_request_t *r, const ngx_http_fitnudge_cache_key_t *key,
     ngx_http_fitnudge_cache_hit_t *hit);
@@ -152,6 +178,13 @@ static ngx_command_t  ngx_http_fitnudge_cache_commands[] = {
       ngx_http_fitnudge_cache_gzip_min,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_fitnudge_cache_loc_conf_t, gzip_min),
+      NULL },
+
+    { ngx_string("fitnudge_cache_brotli"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_fitnudge_cache_loc_conf_t, brotli),
       NULL },
 
     { ngx_string("fitnudge_cache_stale_while_revalidate"),
@@ -329,15 +362,49 @@ static ngx_int_t
 ngx_http_fitnudge_cache_find(ngx_http_request_t *r, const ngx_http_fitnudge_cache_key_t *key, uint64_t max_age_ms,
     ngx_http_fitnudge_cache_hit_t *hit)
 {
+    ngx_uint_t                                   br, gzip;
+    ngx_http_fitnudge_cache_key_t                br_key;
+    const ngx_http_fitnudge_cache_loc_conf_t    *clcf;
+
+    clcf = ngx_http_get_module_loc_conf(r, ngx_http_fitnudge_cache_module);
+
+    br = clcf->brotli && clcf->gzip_min != 0 && ngx_http_fitnudge_cache_brotli_key(r, key, &br_key) == NGX_OK;
+
+    if (br && ngx_http_fitnudge_cache_look(r, &br_key, max_age_ms, 0, hit) == NGX_OK) {
+        hit->coding = "br";
+        return NGX_OK;
+    }
+
+    gzip = clcf->gzip_min != 0 && !br;
+
+    if (ngx_http_fitnudge_cache_look(r, key, max_age_ms, gzip, hit) != NGX_OK) {
+        return NGX_DECLINED;
+    }
+
+    if (hit->coding == NULL && clcf->gzip_min != 0 && hit->body.len >= clcf->gzip_min && hit->body.len <= GZIP_MAX) {
+        if (br) {
+            ngx_http_fitnudge_cache_brotli(r, &br_key, hit);
+
+        } else if (ngx_http_gzip_ok(r) == NGX_OK) {
+            ngx_http_fitnudge_cache_gzip(r, key, hit);
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_fitnudge_cache_look(ngx_http_request_t *r, const ngx_http_fitnudge_cache_key_t *key, uint64_t max_age_ms, ngx_uint_t gzip,
+    ngx_http_fitnudge_cache_hit_t *hit)
+{
     uint32_t                                     n;
     uint64_t                                     now;
     ngx_uint_t                                   found;
     fn_cache_key_t                               k;
     fn_cache_store_t                            *store;
-    const ngx_http_fitnudge_cache_loc_conf_t    *clcf;
     const ngx_http_fitnudge_cache_main_conf_t   *cmcf;
 
-    clcf = ngx_http_get_module_loc_conf(r, ngx_http_fitnudge_cache_module);
     cmcf = ngx_http_get_module_main_conf(r, ngx_http_fitnudge_cache_module);
 
     k.hash = key->hash;
@@ -356,12 +423,13 @@ ngx_http_fitnudge_cache_find(ngx_http_request_t *r, const ngx_http_fitnudge_cach
         hit->valid = ngx_memcmp(hit->meta.generation, key->generation, sizeof(key->generation)) == 0;
 
         if (hit->valid && hit->age_ms < max_age_ms) {
-            hit->gzip = hit->meta.gzip_len != 0 && clcf->gzip_min != 0 && ngx_http_gzip_ok(r) == NGX_OK;
-            hit->body.len = hit->gzip ? hit->meta.gzip_len : hit->meta.body_len;
+            gzip = gzip && hit->meta.gzip_len != 0 && ngx_http_gzip_ok(r) == NGX_OK;
+            hit->coding = gzip ? "gzip" : NULL;
+            hit->body.len = gzip ? hit->meta.gzip_len : hit->meta.body_len;
             hit->body.data = ngx_pnalloc(r->pool, hit->body.len);
 
             if (hit->body.data != NULL) {
-                fn_cache_store_body(store, n, (int) hit->gzip, hit->body.data);
+                fn_cache_store_body(store, n, (int) gzip, hit->body.data);
                 found = 1;
             }
         }
@@ -369,17 +437,62 @@ ngx_http_fitnudge_cache_find(ngx_http_request_t *r, const ngx_http_fitnudge_cach
 
     ngx_fitnudge_cache_unlock(&cmcf->zones, key->hash);
 
-    if (!found) {
+    return found ? NGX_OK : NGX_DECLINED;
+}
+
+
+/* A brotli variant is an entry of its own, under the key with one more byte. NGX_DECLINED: the client does not want it. */
+
+static ngx_int_t
+ngx_http_fitnudge_cache_brotli_key(ngx_http_request_t *r, const ngx_http_fitnudge_cache_key_t *key, ngx_http_fitnudge_cache_key_t *br)
+{
+    const ngx_table_elt_t  *h;
+
+    h = r->headers_in.accept_encoding;
+
+    if (h == NULL || key->key_len == FN_CACHE_KEY_MAX || !fn_accept_encoding((char *) h->value.data, h->value.len, "br")) {
         return NGX_DECLINED;
     }
 
-    if (!hit->gzip && clcf->gzip_min != 0 && hit->body.len >= clcf->gzip_min && hit->body.len <= GZIP_MAX
-        && ngx_http_gzip_ok(r) == NGX_OK)
-    {
-        ngx_http_fitnudge_cache_gzip(r, key, hit);
-    }
+    ngx_memcpy(br->key, key->key, key->key_len);
+    br->key[key->key_len] = 'b';
+    br->key_len = key->key_len + 1;
+    br->hash = XXH3_64bits(br->key, br->key_len);
+    ngx_memcpy(br->generation, key->generation, sizeof(br->generation));
 
     return NGX_OK;
+}
+
+
+static void
+ngx_http_fitnudge_cache_brotli(ngx_http_request_t *r, const ngx_http_fitnudge_cache_key_t *br, ngx_http_fitnudge_cache_hit_t *hit)
+{
+    u_char                                      *out;
+    size_t                                       size;
+    const ngx_http_fitnudge_cache_main_conf_t   *cmcf;
+
+    size = hit->body.len;
+
+    out = ngx_palloc(r->pool, size);
+    if (out == NULL) {
+        return;
+    }
+
+    /* fails when it would not become smaller */
+    if (BrotliEncoderCompress(BROTLI_QUALITY, BROTLI_WINDOW, BROTLI_MODE_TEXT, hit->body.len, hit->body.data, &size, out) != BROTLI_TRUE) {
+        return;
+    }
+
+    hit->body.data = out;
+    hit->body.len = size;
+    hit->coding = "br";
+    hit->meta.body_len = (uint32_t) size;
+    hit->meta.gzip_len = 0;
+    ngx_http_fitnudge_etag(hit->meta.etag, out, size);
+
+    cmcf = ngx_http_get_module_main_conf(r, ngx_http_fitnudge_cache_module);
+    ngx_http_fitnudge_cache_put(cmcf, br, &hit->meta, out, NULL);
+    ngx_fitnudge_count(NGX_FITNUDGE_M_CACHE_COMPRESSED, 1);
 }
 
 
@@ -422,7 +535,7 @@ ngx_http_fitnudge_cache_gzip(ngx_http_request_t *r, const ngx_http_fitnudge_cach
 
         hit->body.data = out;
         hit->body.len = z.total_out;
-        hit->gzip = 1;
+        hit->coding = "gzip";
     }
 
     (void) deflateEnd(&z);
@@ -457,7 +570,7 @@ ngx_http_fitnudge_cache_send(ngx_http_request_t *r, ngx_http_fitnudge_cache_hit_
     ctx->cache_status = status;
 
     etag = p;
-    p = ngx_cpymem(p, hit->gzip ? hit->meta.gzip_etag : hit->meta.etag, FN_CACHE_ETAG_LEN);
+    p = ngx_cpymem(p, hit->coding != NULL && *hit->coding == 'g' ? hit->meta.gzip_etag : hit->meta.etag, FN_CACHE_ETAG_LEN);
     tag.data = etag;
     tag.len = FN_CACHE_ETAG_LEN;
 
@@ -477,14 +590,14 @@ ngx_http_fitnudge_cache_send(ngx_http_request_t *r, ngx_http_fitnudge_cache_hit_
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    if (clcf->gzip_min != 0 && hit->meta.body_len >= clcf->gzip_min
+    if (clcf->gzip_min != 0 && (hit->coding != NULL || hit->meta.body_len >= clcf->gzip_min)
         && ngx_http_fitnudge_header(r, "Vary", (u_char *) "Accept-Encoding", sizeof("Accept-Encoding") - 1) != NGX_OK)
     {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    if (hit->gzip) {
-        if (ngx_http_fitnudge_header(r, "Content-Encoding", (u_char *) "gzip", 4) != NGX_OK) {
+    if (hit->coding != NULL) {
+        if (ngx_http_fitnudge_header(r, "Content-Encoding", (u_char *) hit->coding, ngx_strlen(hit->coding)) != NGX_OK) {
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
         }
 
@@ -547,16 +660,36 @@ ngx_http_fitnudge_cache_flight(const ngx_http_fitnudge_cache_key_t *key)
 static ngx_http_fitnudge_cache_flight_t *
 ngx_http_fitnudge_cache_set_off(ngx_http_request_t *r, const ngx_http_fitnudge_cache_key_t *key, const ngx_http_fitnudge_question_t *q)
 {
-    ngx_fitnudge_op_t                           *op;
+    u_char                                      *p;
+    size_t                                       size, len;
+    ngx_uint_t                                   i;
     ngx_http_fitnudge_cache_flight_t            *flight;
+    const ngx_http_fitnudge_main_conf_t         *fmcf;
     const ngx_http_fitnudge_cache_loc_conf_t    *clcf;
 
     clcf = ngx_http_get_module_loc_conf(r, ngx_http_fitnudge_cache_module);
+    fmcf = ngx_http_get_module_main_conf(r, ngx_http_fitnudge_base_module);
 
-    flight = ngx_alloc(sizeof(ngx_http_fitnudge_cache_flight_t), ngx_cycle->log);
+    for (i = 0, size = 0; i < q->n; i++) {
+        size += q->values[i] == NULL ? 0 : ngx_strlen(q->values[i]) + 1;
+    }
+
+    flight = ngx_alloc(sizeof(ngx_http_fitnudge_cache_flight_t) + size, ngx_cycle->log);
     if (flight == NULL) {
         return NULL;
     }
+
+    for (i = 0, p = flight->texts; i < q->n; i++) {
+        flight->values[i] = q->values[i] == NULL ? NULL : (char *) p;
+        len = q->values[i] == NULL ? 0 : ngx_strlen(q->values[i]) + 1;
+        p = ngx_cpymem(p, q->values[i] == NULL ? "" : q->values[i], len);
+    }
+
+    flight->target = q->target;
+    flight->statement = q->statement;
+    flight->n = q->n;
+    flight->timeout = fmcf->redis_timeout;
+    flight->shared.stamp_len = 0;
 
     flight->key.hash = key->hash;
     flight->key.key_len = key->key_len;
@@ -571,22 +704,96 @@ ngx_http_fitnudge_cache_set_off(ngx_http_request_t *r, const ngx_http_fitnudge_c
 
     ngx_queue_init(&flight->waiters);
 
-    op = ngx_fitnudge_op_create(NULL, ngx_fitnudge_pg_timeout(q->target), ngx_http_fitnudge_cache_landed, flight);
-    if (op == NULL) {
+    if ((ngx_strcmp(fmcf->settings.cache_redis, "on") != 0 || ngx_http_fitnudge_cache_ask_shared(flight) != NGX_OK)
+        && ngx_http_fitnudge_cache_ask_postgres(flight) != NGX_OK)
+    {
         ngx_free(flight);
         return NULL;
     }
 
-    /* before it is sent: nobody is told at once, but the order costs nothing */
+    /* nobody is told before the next turn of the event loop */
     ngx_queue_insert_head(&ngx_http_fitnudge_cache_flights[key->hash & (FLIGHTS - 1)], &flight->queue);
 
-    if (ngx_fitnudge_pg_query(op, q->target, q->statement, q->n, q->values) != NGX_OK) {
-        ngx_queue_remove(&flight->queue);
-        ngx_free(flight);
-        return NULL;
+    return flight;
+}
+
+
+static ngx_int_t
+ngx_http_fitnudge_cache_ask_shared(ngx_http_fitnudge_cache_flight_t *flight)
+{
+    ngx_fitnudge_op_t  *op;
+
+    if (!flight->store || !ngx_fitnudge_cache_shared_ready()) {
+        return NGX_DECLINED;
     }
 
-    return flight;
+    op = ngx_fitnudge_op_create(NULL, flight->timeout, ngx_http_fitnudge_cache_shared_answered, flight);
+    if (op == NULL) {
+        return NGX_DECLINED;
+    }
+
+    return ngx_fitnudge_cache_shared_ask(&flight->shared, op, flight->route, flight->values, flight->key.key, flight->key.key_len);
+}
+
+
+static ngx_int_t
+ngx_http_fitnudge_cache_ask_postgres(ngx_http_fitnudge_cache_flight_t *flight)
+{
+    ngx_fitnudge_op_t  *op;
+
+    op = ngx_fitnudge_op_create(NULL, ngx_fitnudge_pg_timeout(flight->target), ngx_http_fitnudge_cache_postgres_answered, flight);
+    if (op == NULL) {
+        return NGX_ERROR;
+    }
+
+    return ngx_fitnudge_pg_query(op, flight->target, flight->statement, flight->n, flight->values);
+}
+
+
+static void
+ngx_http_fitnudge_cache_shared_answered(ngx_fitnudge_op_t *op, ngx_int_t rc, void *reply)
+{
+    uint64_t                           age_ms;
+    ngx_str_t                          body;
+    ngx_http_fitnudge_cache_flight_t  *flight = op->data;
+
+    if (rc == NGX_OK
+        && ngx_fitnudge_cache_shared_read(&flight->shared, reply, (uint64_t) flight->route->cache.ttl_s * 1000, &body, &age_ms) == NGX_OK)
+    {
+        ngx_http_fitnudge_cache_store(flight, &body, age_ms);
+        ngx_http_fitnudge_cache_landed(flight, NGX_OK, NULL, &body);
+        return;
+    }
+
+    if (rc != NGX_OK) {
+        ngx_fitnudge_count(NGX_FITNUDGE_M_CACHE_SHARED_FAILED, 1);
+    }
+
+    if (ngx_http_fitnudge_cache_ask_postgres(flight) != NGX_OK) {
+        ngx_http_fitnudge_cache_landed(flight, NGX_ERROR, NULL, NULL);
+    }
+}
+
+
+static void
+ngx_http_fitnudge_cache_postgres_answered(ngx_fitnudge_op_t *op, ngx_int_t rc, void *reply)
+{
+    PGresult                          *res = reply;
+    ngx_str_t                          body;
+    ngx_http_fitnudge_cache_flight_t  *flight = op->data;
+
+    if (rc == NGX_OK && flight->store && PQntuples(res) == 1 && PQnfields(res) == 2 && !PQgetisnull(res, 0, 1)) {
+        body.data = (u_char *) PQgetvalue(res, 0, 1);
+        body.len = PQgetlength(res, 0, 1);
+
+        ngx_http_fitnudge_cache_store(flight, &body, 0);
+
+        if (body.len <= flight->max_body) {
+            ngx_fitnudge_cache_shared_write(&flight->shared, &body, flight->route->cache.ttl_s, flight->timeout);
+        }
+    }
+
+    ngx_http_fitnudge_cache_landed(flight, rc, res, NULL);
 }
 
 
@@ -632,25 +839,18 @@ ngx_http_fitnudge_cache_abandoned(void *data)
 }
 
 
+/* All who wait get what PostgreSQL said, or what others have left in Redis. */
+
 static void
-ngx_http_fitnudge_cache_landed(ngx_fitnudge_op_t *op, ngx_int_t rc, void *reply)
+ngx_http_fitnudge_cache_landed(ngx_http_fitnudge_cache_flight_t *flight, ngx_int_t rc, PGresult *res, const ngx_str_t *shared)
 {
-    PGresult                          *res = reply;
-    ngx_str_t                          body;
     ngx_uint_t                         last, collapsed;
     ngx_queue_t                       *q;
     ngx_connection_t                  *c;
     ngx_http_request_t                *r;
-    ngx_http_fitnudge_cache_flight_t  *flight = op->data;
     ngx_http_fitnudge_cache_waiter_t  *waiter;
 
     ngx_queue_remove(&flight->queue);
-
-    if (rc == NGX_OK && flight->store && PQntuples(res) == 1 && PQnfields(res) == 2 && !PQgetisnull(res, 0, 1)) {
-        body.data = (u_char *) PQgetvalue(res, 0, 1);
-        body.len = PQgetlength(res, 0, 1);
-        ngx_http_fitnudge_cache_store(flight, &body);
-    }
 
     /* to answer one request may end others that wait: those of its connection */
     while (!ngx_queue_empty(&flight->waiters)) {
@@ -667,7 +867,8 @@ ngx_http_fitnudge_cache_landed(ngx_fitnudge_op_t *op, ngx_int_t rc, void *reply)
         c = r->connection;
         ngx_http_set_log_request(c->log, r);
 
-        ngx_http_finalize_request(r, ngx_http_fitnudge_cache_answer(r, flight, rc, res, collapsed, last));
+        ngx_http_finalize_request(r, shared != NULL ? ngx_http_fitnudge_cache_answer_shared(r, shared)
+                                     : ngx_http_fitnudge_cache_answer(r, flight, rc, res, collapsed, last));
 
         if (last) {
             res = NULL;
@@ -684,8 +885,9 @@ ngx_http_fitnudge_cache_landed(ngx_fitnudge_op_t *op, ngx_int_t rc, void *reply)
 /* Stored as of before the question: if something changed meanwhile, it is stale already. */
 
 static void
-ngx_http_fitnudge_cache_store(const ngx_http_fitnudge_cache_flight_t *flight, const ngx_str_t *body)
+ngx_http_fitnudge_cache_store(const ngx_http_fitnudge_cache_flight_t *flight, const ngx_str_t *body, uint64_t age_ms)
 {
+    uint64_t         now = (uint64_t) ngx_current_msec;
     fn_cache_meta_t  meta;
 
     if (body->len > flight->max_body || !ngx_fitnudge_redis_subscribed()) {
@@ -696,7 +898,7 @@ ngx_http_fitnudge_cache_store(const ngx_http_fitnudge_cache_flight_t *flight, co
     ngx_memzero(&meta, sizeof(meta));
     ngx_memcpy(meta.generation, flight->key.generation, sizeof(meta.generation));
 
-    meta.created_ms = (uint64_t) ngx_current_msec;
+    meta.created_ms = now > age_ms ? now - age_ms : 0;
     meta.body_len = (uint32_t) body->len;
     ngx_http_fitnudge_etag(meta.etag, body->data, body->len);
 
@@ -772,6 +974,24 @@ ngx_http_fitnudge_cache_answer(ngx_http_request_t *r, const ngx_http_fitnudge_ca
     if (ngx_http_fitnudge_cache_status(r, collapsed ? "fitnudge; fwd=miss; collapsed" : "fitnudge; fwd=miss") != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
+
+    return ngx_http_fitnudge_send_json(r, NGX_HTTP_OK, &body, 1);
+}
+
+
+static ngx_int_t
+ngx_http_fitnudge_cache_answer_shared(ngx_http_request_t *r, const ngx_str_t *shared)
+{
+    ngx_str_t  body;
+
+    body.len = shared->len;
+    body.data = ngx_pnalloc(r->pool, body.len);
+
+    if (body.data == NULL || ngx_http_fitnudge_cache_status(r, "fitnudge; fwd=miss; detail=\"redis\"") != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ngx_memcpy(body.data, shared->data, body.len);
 
     return ngx_http_fitnudge_send_json(r, NGX_HTTP_OK, &body, 1);
 }
@@ -866,6 +1086,7 @@ ngx_http_fitnudge_cache_create_loc_conf(ngx_conf_t *cf)
         clcf->enable = NGX_CONF_UNSET;
         clcf->max_body = NGX_CONF_UNSET_SIZE;
         clcf->gzip_min = NGX_CONF_UNSET_SIZE;
+        clcf->brotli = NGX_CONF_UNSET;
         clcf->stale_revalidate = NGX_CONF_UNSET;
         clcf->stale_error = NGX_CONF_UNSET;
     }
@@ -883,6 +1104,7 @@ ngx_http_fitnudge_cache_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child
     ngx_conf_merge_value(conf->enable, prev->enable, 1);
     ngx_conf_merge_size_value(conf->max_body, prev->max_body, BODY_MAX);
     ngx_conf_merge_size_value(conf->gzip_min, prev->gzip_min, GZIP_MIN);
+    ngx_conf_merge_value(conf->brotli, prev->brotli, 0);
     ngx_conf_merge_sec_value(conf->stale_revalidate, prev->stale_revalidate, 0);
     ngx_conf_merge_sec_value(conf->stale_error, prev->stale_error, 0);
 

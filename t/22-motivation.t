@@ -9,7 +9,7 @@ use Test::More;
 use Time::HiRes qw(time);
 
 # One try of a second, so that a dead service is known soon
-our $s = FitNudge::Test::Stack->new(openai => 1, pool => "openai_timeout 1s;\nopenai_attempts 3;")->start;
+our $s = FitNudge::Test::Stack->new(openai => 1, pool => "openai_timeout 1s;\nopenai_attempts 3;\nopenai_breaker_failures 0;")->start;
 my $title = 0;
 
 # Messages written by hand, from the pool's own table: { "tone language" => { text => 1 } }

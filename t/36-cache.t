@@ -163,6 +163,35 @@ subtest 'compressed once' => sub {
     is(get($ann, '/goals', 'Accept-Encoding' => 'gzip;q=0')->headers->header('Content-Encoding'), undef, 'who refuses it does not get it');
 };
 
+subtest 'brotli' => sub {
+    my $want = "GET /api/v1/goals HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAccept-Encoding: gzip, br\r\nAuthorization: Bearer $ann->{token}\r\n\r\n";
+    my $read = sub { my $c = raw_start($s, $want); local $/; split /\r\n\r\n/, <$c>, 2 };
+    like(($read->())[0], qr/^Content-Encoding: gzip\r?$/mi, 'is off');
+    $s->{server} .= "\nfitnudge_cache_brotli on;\n";
+    $s->write_conf;
+    $s->reload_nginx;
+    my ($head, $body);
+    ok(poll(15, sub { ($head, $body) = $read->(); $head =~ /^Content-Encoding: br\r?$/mi }), 'until it is on');
+    my $plain = get($ann, '/goals', 'Accept-Encoding' => 'identity');
+    is($plain->headers->header('Content-Encoding'), undef, 'who does not want it does not get it');
+    SKIP: {
+        chomp(my $brotli = `sh -c 'command -v brotli'`);
+        skip 'brotli is not installed', 1 if !$brotli;
+        my $file = Mojo::File::path($s->dir, 'answer.br')->spurt($body);
+        is(`brotli -dc '$file'`, $plain->body, 'is the same text');
+    }
+    my ($tag) = $head =~ /^ETag: (\S+?)\r?$/mi;
+    isnt($tag, $plain->headers->etag, 'with a tag of its own');
+    like($head, qr/^Vary: Accept-Encoding\r?$/mi, 'and says that it depends');
+    is(get($ann, '/goals', 'Accept-Encoding' => 'br', 'If-None-Match' => $tag)->code, 304, 'which is recognised');
+    like(($read->())[0], qr/^Cache-Status: fitnudge; hit/mi, 'it is kept');
+    is(get($ann, '/goals', 'Accept-Encoding' => 'br;q=0')->headers->header('Content-Encoding'), undef, 'who refuses it does not get it');
+    call($s, POST => '/goals', token => $ann->{token}, json => { title => 'One more', frequency => 2 });
+    ok(poll(10, sub { my $r = get($ann, '/goals', 'Accept-Encoding' => 'identity'); status($r) =~ /hit/ && $r->json->{goals}[0]{title} eq 'One more' }), 'after a write');
+    my (undef, $new) = $read->();
+    isnt($new, $body, 'there is another one');
+};
+
 subtest 'too large to be kept' => sub {
     my $goal = get($ann, '/goals')->json->{goals}[0]{id};
     $s->sql("INSERT INTO motivations (goal_id, user_id, text, tone, language, source) SELECT ?, ?, repeat('x', 300), 'calm', 'en', 'ai' FROM generate_series(1, 10)", $goal, $ann->{id});

@@ -28,7 +28,10 @@ my %auth = (Authorization => "Bearer $u->{token}");
 
 # number of a write => when its answer came
 my @answered = (time);
-my ($end, %reads, %hits, %stale, %late, %errors) = time + $SECONDS;
+my ($from, $over, %reads, %hits, %stale, %late, %errors) = (time, 0);
+
+# A slow machine takes as long as it needs for some writes.
+sub done () { $over ||= time - $from > $SECONDS && @answered > 50 || time - $from > $SECONDS + 60 }
 
 # The newest write that was answered before this moment is the last of @answered.
 sub reader ($s, $name, $path) {
@@ -36,7 +39,7 @@ sub reader ($s, $name, $path) {
     my $next;
     $next = sub {
         my ($sent, $known) = (time, $#answered);
-        return Mojo::Promise->resolve if $sent > $end;
+        return Mojo::Promise->resolve if done();
         return $ua->get_p($s->url($path), \%auth)->then(sub ($tx) {
             my $res = $tx->res;
             if ($res->code != 200) { $errors{"$name $res->{code}"}++; return $next->() }
@@ -60,7 +63,7 @@ sub writer () {
     my $ua = agent();
     my $next;
     $next = sub {
-        return Mojo::Promise->resolve if time > $end;
+        return Mojo::Promise->resolve if done();
         my $n = @answered;
         return $ua->patch_p($one->url("/api/v1/goals/$goal"), \%auth, json => { title => "$n" })->then(sub ($tx) {
             $errors{'write ' . $tx->res->code}++ if $tx->res->code != 200;
@@ -79,7 +82,7 @@ my @all = map {
 Mojo::Promise->all(writer(), @all)->catch(sub ($e) { fail("no connection breaks: $e") })->wait;
 
 is_deeply(\%errors, {}, 'every request is answered') or diag(explain \%errors);
-cmp_ok($#answered, '>', 20 * $SECONDS / 5, "$#answered writes");
+cmp_ok($#answered, '>=', 50, "$#answered writes");
 for my $name (qw(same other)) {
     cmp_ok($reads{$name}, '>', 10 * $#answered, "$reads{$name} reads at the $name instance");
     cmp_ok($hits{$name}, '>', $reads{$name} / 10, "$hits{$name} of them hits");

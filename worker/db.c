@@ -96,9 +96,11 @@ fn_db_connect(fn_db_t *db)
     keys[n] = "connect_timeout",    values[n++] = "3";
     keys[n] = "tcp_user_timeout",   values[n++] = "15000";
     keys[n] = "client_encoding",    values[n++] = "UTF8";
+    /* Jobs look up rows: a plan made for a table that was small must not read all of it when it has grown. */
     keys[n] = "options",            values[n++] = "-c statement_timeout=10s -c idle_in_transaction_session_timeout=30s "
                                                   "-c default_transaction_isolation=read\\ committed "
-                                                  "-c timezone=UTC -c plan_cache_mode=force_generic_plan";
+                                                  "-c timezone=UTC -c plan_cache_mode=force_generic_plan "
+                                                  "-c enable_seqscan=off";
 
     if (db->settings->postgres_password != NULL) {
         keys[n] = "password",       values[n++] = db->settings->postgres_password;

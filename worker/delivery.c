@@ -18,24 +18,33 @@
 #define FN_WAIT_MS      2000        /* far below the 30 s after which we count as dead */
 #define FN_ANSWER_MS    3000
 #define FN_KEY_MAX      256
+#define FN_SLOT_KEY_MAX (FN_INSTANCE_MAX + 32)
 
 struct fn_delivery_s {
     fn_child_t  *child;
     fn_redis_t   redis;
     fn_redis_t   wait[2];           /* one blocked on the high queue, one on the normal; low is asked for after each wait */
     int          armed;
+    int          leaving;           /* the wait ends with the next trip */
     uint64_t     wait_retry_ms;
     char         queue[3][FN_KEY_MAX];
-    char         slot[FN_KEY_MAX];  /* of the last fn_slot_key() */
+    char         slot[FN_BATCH_MAX][FN_SLOT_KEY_MAX];   /* work area: names of slots */
 };
+
+
+static const char *
+fn_slot_name(fn_delivery_t *d, unsigned at, unsigned k)
+{
+    (void) snprintf(d->slot[at], sizeof(d->slot[at]), FN_K_SLOT, d->child->board->inst, fn_child_slot(d->child, k));
+
+    return d->slot[at];
+}
 
 
 static const char *
 fn_slot_key(fn_delivery_t *d, unsigned k)
 {
-    (void) snprintf(d->slot, sizeof(d->slot), FN_K_SLOT, d->child->board->inst, fn_child_slot(d->child, k));
-
-    return d->slot;
+    return fn_slot_name(d, 0, k);
 }
 
 
@@ -203,7 +212,7 @@ fn_delivery_bury(fn_delivery_t *d, const fn_task_t *t)
 
     if (a != NULL) {
         freeReplyObject(a);
-        a = fn_redis_command(&d->redis, "LREM %s 1 %b", d->slot, t->raw.p, t->raw.n);
+        a = fn_redis_command(&d->redis, "LREM %s 1 %b", fn_slot_key(d, t->slot), t->raw.p, t->raw.n);
 
         if (a != NULL) {
             freeReplyObject(a);
@@ -233,23 +242,29 @@ fn_delivery_suspects(fn_delivery_t *d, fn_batch_t *batch)
 
 
 static void
-fn_delivery_fill(fn_delivery_t *d, redisReply *a, fn_batch_t *batch)
+fn_delivery_fill(fn_delivery_t *d, redisReply *a, const unsigned *k, unsigned nk, fn_batch_t *batch)
 {
-    size_t       i;
+    size_t       i, j;
+    fn_task_t   *t;
     redisReply  *e;
 
     batch->memory = a;
     batch->n = 0;
 
-    for (i = 1; i < a->elements && batch->n < FN_BATCH_MAX; i++) {
-        e = a->element[i];
+    for (i = 0; i < nk && i + 1 < a->elements; i++) {
+        for (j = 0; j < a->element[i + 1]->elements && batch->n < FN_BATCH_MAX; j++) {
+            e = a->element[i + 1]->element[j];
+            t = &batch->task[batch->n];
 
-        if (fn_task_parse(&batch->task[batch->n], e->str, e->len) != 0) {
-            fn_delivery_bury(d, &batch->task[batch->n]);
-            continue;
+            if (fn_task_parse(t, e->str, e->len) != 0) {
+                t->slot = k[i];
+                fn_delivery_bury(d, t);
+                continue;
+            }
+
+            t->slot = k[i];
+            batch->n++;
         }
-
-        batch->n++;
     }
 
     if (a->elements > 0 && a->element[0]->integer != 0) {
@@ -259,56 +274,64 @@ fn_delivery_fill(fn_delivery_t *d, redisReply *a, fn_batch_t *batch)
 
 
 static int
-fn_send_take(fn_delivery_t *d, unsigned k, unsigned max)
+fn_send_take(fn_delivery_t *d, const unsigned *k, unsigned nk, unsigned max)
 {
     char         n[16];
-    size_t       len[6];
+    size_t       len[FN_BATCH_MAX + 5];
     unsigned     i;
-    const char  *v[6];
+    const char  *v[FN_BATCH_MAX + 5];
 
-    v[0] = fn_slot_key(d, k);
-    v[1] = FN_K_CRASHED;
-    v[2] = d->queue[0];
-    v[3] = d->queue[1];
-    v[4] = d->queue[2];
-    v[5] = n;
+    v[0] = FN_K_CRASHED;
+    v[1] = d->queue[0];
+    v[2] = d->queue[1];
+    v[3] = d->queue[2];
+
+    for (i = 0; i < nk; i++) {
+        v[4 + i] = fn_slot_name(d, i, k[i]);
+    }
+
+    v[4 + nk] = n;
     (void) snprintf(n, sizeof(n), "%u", max < FN_BATCH_MAX ? max : FN_BATCH_MAX);
 
-    for (i = 0; i < 6; i++) {
+    for (i = 0; i < nk + 5; i++) {
         len[i] = strlen(v[i]);
     }
 
-    return fn_redis_script(&d->redis, FN_SCRIPT_TAKE, 5, 6, v, len);
+    return fn_redis_script(&d->redis, FN_SCRIPT_TAKE, nk + 4, nk + 5, v, len);
 }
 
 
 static int
-fn_send_finish(fn_delivery_t *d, unsigned k, fn_finish_t *f)
+fn_send_finish(fn_delivery_t *d, fn_finish_t *f)
 {
     int           rc;
     size_t       *len;
-    unsigned      i;
+    unsigned      i, keys;
     const char  **v;
 
-    v = malloc((f->n + 3) * sizeof(*v));
-    len = malloc((f->n + 3) * sizeof(*len));
+    keys = f->nslots + 2;
+    v = malloc((f->n + keys) * sizeof(*v));
+    len = malloc((f->n + keys) * sizeof(*len));
     rc = -1;
 
     if (v != NULL && len != NULL) {
-        v[0] = fn_slot_key(d, k);
-        v[1] = FN_K_CHANGES;
-        v[2] = FN_K_REVOKED;
+        v[0] = FN_K_CHANGES;
+        v[1] = FN_K_REVOKED;
 
-        for (i = 0; i < 3; i++) {
+        for (i = 0; i < f->nslots; i++) {
+            v[i + 2] = fn_slot_name(d, i, f->slot[i]);
+        }
+
+        for (i = 0; i < keys; i++) {
             len[i] = strlen(v[i]);
         }
 
         for (i = 0; i < f->n; i++) {
-            v[i + 3] = f->arena.data + f->arg[i].at;
-            len[i + 3] = f->arg[i].len;
+            v[i + keys] = f->arena.data + f->arg[i].at;
+            len[i + keys] = f->arg[i].len;
         }
 
-        rc = fn_redis_script(&d->redis, FN_SCRIPT_FINISH, 3, f->n + 3, v, len);
+        rc = fn_redis_script(&d->redis, FN_SCRIPT_FINISH, keys, f->n + keys, v, len);
     }
 
     free(v);
@@ -341,39 +364,6 @@ fn_check(fn_delivery_t *d, const redisReply *a)
 }
 
 
-int
-fn_take(fn_delivery_t *d, unsigned k, unsigned max, fn_batch_t *batch)
-{
-    redisReply  *a;
-
-    batch->n = 0;
-    batch->memory = NULL;
-
-    for ( ;; ) {
-        if (fn_quit || fn_delivery_ready(d, 1) != 0) {
-            return -1;
-        }
-
-        if (fn_send_take(d, k, max) != 0) {
-            continue;
-        }
-
-        a = fn_redis_reply(&d->redis);
-
-        if (a == NULL) {
-            continue;
-        }
-
-        if (fn_check(d, a) == 0) {
-            fn_delivery_fill(d, a, batch);
-            return 0;
-        }
-
-        freeReplyObject(a);
-    }
-}
-
-
 static void
 fn_mark_lost(const redisReply *a, const fn_finish_t *f, unsigned char *lost)
 {
@@ -397,75 +387,156 @@ fn_mark_lost(const redisReply *a, const fn_finish_t *f, unsigned char *lost)
 }
 
 
-/* With batch: the take travels in the same trip, and is sent again with the finish when that failed. */
-static int
-fn_finish_trip(fn_delivery_t *d, unsigned k, fn_finish_t *f, unsigned char *lost, unsigned max, fn_batch_t *batch)
+/* Queues the end of the waits. How many answers will come; the waits that cannot be told are dropped. */
+static unsigned
+fn_unblock_send(fn_delivery_t *d)
 {
-    int          again;
-    redisReply  *a, *b;
+    unsigned  i, n;
 
-    if (f->failed) {
-        fn_log(FN_LOG_ERROR, "no memory for results", NULL);
-        abort();                            /* the slot is reaped, and the results come from the inbox */
-    }
-
-    for ( ;; ) {
-        if (fn_delivery_ready(d, 2) != 0) {
-            return -1;
-        }
-
-        if (fn_send_finish(d, k, f) != 0 || (batch != NULL && fn_send_take(d, k, max) != 0)) {
+    for (i = 0, n = 0; i < 2; i++) {
+        if (!(d->armed & (1 << i))) {
             continue;
         }
 
+        if (d->redis.c == NULL
+            || redisAppendCommand(d->redis.c, "CLIENT UNBLOCK %lld", d->wait[i].client_id) != REDIS_OK)
+        {
+            fn_redis_close(&d->redis);
+            fn_redis_close(&d->wait[i]);    /* the server notices; what it may have moved, a later take returns */
+            continue;
+        }
+
+        n++;
+    }
+
+    return n;
+}
+
+
+/* Reads the n answers and those of the waits: nothing arrives in the slot after this. */
+static void
+fn_unblock_read(fn_delivery_t *d, unsigned n)
+{
+    unsigned     i;
+    redisReply  *a;
+
+    for (i = 0; i < n; i++) {
         a = fn_redis_reply(&d->redis);
-        b = batch ? fn_redis_reply(&d->redis) : NULL;
 
-        again = a == NULL || fn_check(d, a);
+        if (a != NULL) {
+            freeReplyObject(a);
+        }
+    }
 
-        if (!again) {
+    for (i = 0; i < 2; i++) {
+        if (!(d->armed & (1 << i)) || d->wait[i].c == NULL) {
+            continue;
+        }
+
+        if (d->redis.c == NULL) {
+            fn_redis_close(&d->wait[i]);    /* it may not have been told */
+            continue;
+        }
+
+        a = fn_redis_reply(&d->wait[i]);
+
+        if (a != NULL && a->type == REDIS_REPLY_ERROR && strncmp(a->str, "UNBLOCKED", 9) != 0) {
+            d->wait_retry_ms = fn_mono_ms() + 100;
+        }
+
+        if (a != NULL) {
+            freeReplyObject(a);
+        }
+    }
+
+    d->armed = 0;
+    d->leaving = 0;
+}
+
+
+/* One trip, repeated until Redis has answered: the end of a wait, results (or NULL), a take (or batch NULL). */
+static int
+fn_trip(fn_delivery_t *d, fn_finish_t *f, unsigned char *lost, const unsigned *k, unsigned nk, unsigned max, fn_batch_t *batch)
+{
+    int          again;
+    unsigned     unblock;
+    redisReply  *a, *b;
+
+    if (f != NULL && f->failed) {
+        fn_log(FN_LOG_ERROR, "no memory for results", NULL);
+        abort();                            /* the slots are reaped, and the results come from the inbox */
+    }
+
+    while (f != NULL || batch != NULL) {
+        if ((f == NULL && fn_quit) || fn_delivery_ready(d, f != NULL ? 2 : 1) != 0) {
+            return -1;
+        }
+
+        unblock = d->leaving ? fn_unblock_send(d) : 0;
+
+        if ((f != NULL && fn_send_finish(d, f) != 0) || (batch != NULL && fn_send_take(d, k, nk, max) != 0)) {
+            fn_redis_close(&d->redis);      /* something may have been queued before */
+            continue;
+        }
+
+        if (d->leaving) {
+            fn_unblock_read(d, unblock);
+        }
+
+        a = f != NULL ? fn_redis_reply(&d->redis) : NULL;
+        b = batch != NULL ? fn_redis_reply(&d->redis) : NULL;
+        again = f != NULL && (a == NULL || fn_check(d, a));
+
+        if (f != NULL && !again) {
             fn_mark_lost(a, f, lost);
+            f = NULL;
         }
 
         if (a != NULL) {
             freeReplyObject(a);
         }
 
-        if (again || (batch != NULL && (b == NULL || b->type == REDIS_REPLY_ERROR))) {
-            if (b != NULL) {
-                freeReplyObject(b);
-            }
-
-            if (!again) {
-                return fn_take(d, k, max, batch);
-            }
-
-            continue;
+        /* after a finish that has to be sent again the slots hold other jobs */
+        if (b != NULL && (again || fn_check(d, b) != 0)) {
+            freeReplyObject(b);
+            b = NULL;
         }
 
-        if (batch != NULL) {
-            fn_delivery_fill(d, b, batch);
+        if (b != NULL && batch != NULL) {
+            fn_delivery_fill(d, b, k, nk, batch);
+            batch = NULL;
         }
-
-        return 0;
     }
+
+    return 0;
 }
 
 
 int
-fn_finish(fn_delivery_t *d, unsigned k, fn_finish_t *f, unsigned char *lost)
-{
-    return fn_finish_trip(d, k, f, lost, 0, NULL);
-}
-
-
-int
-fn_finish_take(fn_delivery_t *d, unsigned k, fn_finish_t *f, unsigned char *lost, unsigned max, fn_batch_t *batch)
+fn_take(fn_delivery_t *d, const unsigned *k, unsigned nk, unsigned max, fn_batch_t *batch)
 {
     batch->n = 0;
     batch->memory = NULL;
 
-    return fn_finish_trip(d, k, f, lost, max, batch);
+    return fn_trip(d, NULL, NULL, k, nk, max, batch);
+}
+
+
+int
+fn_finish(fn_delivery_t *d, fn_finish_t *f, unsigned char *lost)
+{
+    return fn_trip(d, f, lost, NULL, 0, 0, NULL);
+}
+
+
+int
+fn_finish_take(fn_delivery_t *d, fn_finish_t *f, unsigned char *lost, const unsigned *k, unsigned nk, unsigned max,
+               fn_batch_t *batch)
+{
+    batch->n = 0;
+    batch->memory = NULL;
+
+    return fn_trip(d, f, lost, k, nk, max, batch);
 }
 
 
@@ -474,6 +545,10 @@ fn_wait_begin(fn_delivery_t *d, unsigned k)
 {
     int       done;
     unsigned  i;
+
+    if (d->leaving) {
+        fn_wait_end(d);
+    }
 
     if (d->armed || fn_mono_ms() < d->wait_retry_ms) {
         return d->armed ? 0 : -1;
@@ -535,45 +610,16 @@ fn_wait_fds(fn_delivery_t *d, int fds[2])
 void
 fn_wait_end(fn_delivery_t *d)
 {
-    unsigned     i;
-    redisReply  *a;
-
-    for (i = 0; i < 2 && d->armed; i++) {
-        if ((d->armed & (1 << i)) && (d->redis.c == NULL
-            || redisAppendCommand(d->redis.c, "CLIENT UNBLOCK %lld", d->wait[i].client_id) != REDIS_OK))
-        {
-            fn_redis_close(&d->redis);
-            fn_redis_close(&d->wait[i]);    /* the server notices; what it may have moved, the next take returns */
-        }
+    if (d->armed) {
+        fn_unblock_read(d, fn_unblock_send(d));
     }
+}
 
-    for (i = 0; i < 2; i++) {
-        if ((d->armed & (1 << i)) && d->redis.c != NULL) {
-            a = fn_redis_reply(&d->redis);
 
-            if (a != NULL) {
-                freeReplyObject(a);
-            }
-        }
-    }
-
-    for (i = 0; i < 2; i++) {
-        if (!(d->armed & (1 << i)) || d->wait[i].c == NULL) {
-            continue;
-        }
-
-        a = fn_redis_reply(&d->wait[i]);
-
-        if (a != NULL && a->type == REDIS_REPLY_ERROR && strncmp(a->str, "UNBLOCKED", 9) != 0) {
-            d->wait_retry_ms = fn_mono_ms() + 100;
-        }
-
-        if (a != NULL) {
-            freeReplyObject(a);
-        }
-    }
-
-    d->armed = 0;
+void
+fn_wait_leave(fn_delivery_t *d)
+{
+    d->leaving = d->armed != 0;
 }
 
 
@@ -598,7 +644,7 @@ fn_wait(fn_delivery_t *d, unsigned k, unsigned ms)
         (void) poll(p, 2, (int) (ms < FN_WAIT_MS ? ms : FN_WAIT_MS));
     }
 
-    fn_wait_end(d);
+    fn_wait_leave(d);
 }
 
 

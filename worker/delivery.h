@@ -22,6 +22,7 @@ typedef struct {
     const fn_job_t  *job;           /* row of the table, also for ":call" and ":commit"; NULL = unknown */
     char             step;          /* 0 = first, 'c' = ":call", 'm' = ":commit" */
     int              suspect;       /* it has taken a process down before: run it alone */
+    unsigned         slot;          /* in which it lies: 0 .. nslots-1 */
 } fn_task_t;
 
 typedef struct {
@@ -37,11 +38,11 @@ fn_delivery_t *fn_delivery_open(fn_child_t *child);
 void           fn_delivery_close(fn_delivery_t *d);
 
 /*
- * Takes jobs of the child's lane into slot k (0 .. nslots-1) until it holds `max`: high, normal, low. Never waits. What
- * already lies in the slot is part of the answer (an answer may have been lost, or a wait has delivered).
- * 0 with batch->n >= 0; -1 when asked to quit. The batch is the caller's: fn_batch_free.
+ * Takes jobs of the child's lane into the nk slots k (each 0 .. nslots-1) until each holds `max`: high, normal, low. Never waits.
+ * What already lies in a slot is part of the answer (an answer may have been lost, or a wait has delivered). nk * max is at most
+ * FN_BATCH_MAX. 0 with batch->n >= 0, the tasks in the order of k; -1 when asked to quit. The batch is the caller's: fn_batch_free.
  */
-int  fn_take(fn_delivery_t *d, unsigned k, unsigned max, fn_batch_t *batch);
+int  fn_take(fn_delivery_t *d, const unsigned *k, unsigned nk, unsigned max, fn_batch_t *batch);
 void fn_batch_free(fn_batch_t *batch);
 
 /*
@@ -52,12 +53,13 @@ void fn_batch_free(fn_batch_t *batch);
 int  fn_wait_begin(fn_delivery_t *d, unsigned k);
 void fn_wait_fds(fn_delivery_t *d, int fds[2]);     /* -1 = none */
 void fn_wait_end(fn_delivery_t *d);                 /* nothing arrives in the slot after this; harmless when not armed */
-/* All of it for a process that has nothing else to do: up to ms (at most 2 s), less when a signal comes. */
+void fn_wait_leave(fn_delivery_t *d);               /* the same, but done by the next take or finish, in its trip */
+/* begin, poll and leave for a process that has nothing else to do: up to ms (at most 2 s), less when a signal comes. */
 void fn_wait(fn_delivery_t *d, unsigned k, unsigned ms);
 
 /*
- * The results of one or more jobs of one slot, sent as one script call. Values are copied.
- * For each job: fn_finish_job, then any of the others.
+ * The results of one or more jobs (at most FN_BATCH_MAX) of one or more slots, sent as one script call. Values are copied.
+ * For each job: fn_finish_job, then any of the others. Jobs of one slot stand next to each other.
  */
 typedef struct fn_finish_s fn_finish_t;
 
@@ -66,6 +68,7 @@ struct fn_finish_s {
     struct { size_t at, len; }  *arg;       /* ARGV of finish.lua, in the arena */
     unsigned   n, size;
     unsigned   jobs;
+    unsigned   slot[FN_BATCH_MAX], nslots;
     unsigned   nops;                        /* of the last job */
     size_t     count_at;                    /* where its number of ops is written */
     fn_buf_t   scratch;
@@ -80,7 +83,8 @@ void fn_finish_job(fn_finish_t *f, const fn_task_t *t);     /* acknowledges; wha
 /* Reply to the edge (nothing when reply_to is empty); headers = "Name: value\n" lines. */
 void fn_finish_reply(fn_finish_t *f, const fn_task_t *t, unsigned status, const char *body, size_t body_len,
                      const char *headers, size_t headers_len, const fn_span_t *tags, unsigned ntags);
-void fn_finish_tags(fn_finish_t *f, const fn_span_t *tags, unsigned ntags);     /* publish; remember revocations */
+/* Publishes them and remembers revocations; keep_s: how long their generations are kept in Redis, 0: they are not. */
+void fn_finish_tags(fn_finish_t *f, const fn_span_t *tags, unsigned ntags, unsigned keep_s);
 /* The next step of the same job: suffix "", ":call" or ":commit"; attempt starts at 0 again. Lane of the job, or "net" for ":call". */
 void fn_finish_next(fn_finish_t *f, const fn_task_t *t, const char *suffix, const char *body, size_t body_len);
 /* The same envelope again after delay_ms (0 = at once), attempt as given. */
@@ -91,12 +95,13 @@ void fn_finish_dead(fn_finish_t *f, const fn_task_t *t);
 void fn_finish_push(fn_finish_t *f, const char *lane, char prio, const char *envelope, size_t n);
 
 /*
- * Sends the results for slot k. lost (NULL, or n ints by order of fn_finish_job) says whose job was not ours any more.
- * 0, or -1 when asked to quit before Redis answered: the jobs stay in the slot and are reaped.
+ * Sends the results. lost (NULL, or n bytes by order of fn_finish_job) says whose job was not ours any more.
+ * 0, or -1 when asked to quit before Redis answered: the jobs stay in their slots and are reaped.
  */
-int fn_finish(fn_delivery_t *d, unsigned k, fn_finish_t *f, unsigned char *lost);
-/* The same and fn_take in one round trip. The old batch must stay alive until it returns. */
-int fn_finish_take(fn_delivery_t *d, unsigned k, fn_finish_t *f, unsigned char *lost, unsigned max, fn_batch_t *batch);
+int fn_finish(fn_delivery_t *d, fn_finish_t *f, unsigned char *lost);
+/* The same and fn_take in one round trip; the slots may be those of the results. The old batch must stay alive until it returns. */
+int fn_finish_take(fn_delivery_t *d, fn_finish_t *f, unsigned char *lost, const unsigned *k, unsigned nk, unsigned max,
+                   fn_batch_t *batch);
 
 /* Puts everything in slot k back to the right end of its queue, as it was. For leaving in order. */
 void fn_giveback(fn_delivery_t *d, unsigned k);

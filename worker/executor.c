@@ -26,6 +26,8 @@ typedef struct {
     char            name[32];
 } fn_executor_t;
 
+static const unsigned  fn_executor_slot = 0;    /* the only one */
+
 
 static void
 fn_executor_remember(fn_executor_t *x, const char *ids, size_t n)
@@ -104,8 +106,8 @@ fn_executor_batch(fn_executor_t *x)
     next.n = 0;
     next.memory = NULL;
 
-    rc = more ? fn_finish_take(x->delivery, 0, x->finish, x->lost, x->max, &next)
-              : fn_finish(x->delivery, 0, x->finish, x->lost);
+    rc = more ? fn_finish_take(x->delivery, x->finish, x->lost, &fn_executor_slot, 1, x->max, &next)
+              : fn_finish(x->delivery, x->finish, x->lost);
 
     FN_FAULT("executor.after_finish");
 
@@ -129,6 +131,8 @@ fn_executor_batch(fn_executor_t *x)
 static void
 fn_executor_database(fn_executor_t *x)
 {
+    fn_wait_end(x->delivery);
+
     while (!fn_quit && fn_db_connect(&x->env.db) != 0) {
         fn_child_tick(x->child);
         fn_sleep_ms(20);
@@ -177,7 +181,7 @@ fn_executor_loop(fn_executor_t *x)
         if (x->batch.n == 0) {
             fn_batch_free(&x->batch);
 
-            if (fn_take(x->delivery, 0, x->max, &x->batch) != 0) {
+            if (fn_take(x->delivery, &fn_executor_slot, 1, x->max, &x->batch) != 0) {
                 break;
             }
         }

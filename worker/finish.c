@@ -40,6 +40,7 @@ fn_finish_start(fn_finish_t *f)
     fn_buf_reset(&f->arena);
     f->n = 0;
     f->jobs = 0;
+    f->nslots = 0;
     f->nops = 0;
     f->failed = 0;
 }
@@ -120,6 +121,14 @@ fn_span(const char *s)
 void
 fn_finish_job(fn_finish_t *f, const fn_task_t *t)
 {
+    char  which[12];
+
+    if (f->nslots == 0 || f->slot[f->nslots - 1] != t->slot) {
+        f->slot[f->nslots++] = t->slot;
+    }
+
+    (void) snprintf(which, sizeof(which), "%u", f->nslots);
+    fn_finish_add(f, which, strlen(which));
     fn_finish_add(f, t->raw.p, t->raw.n);
 
     f->count_at = f->arena.len;
@@ -228,7 +237,7 @@ fn_finish_revoked(fn_finish_t *f, const fn_span_t *tag)
 
 
 void
-fn_finish_tags(fn_finish_t *f, const fn_span_t *tags, unsigned ntags)
+fn_finish_tags(fn_finish_t *f, const fn_span_t *tags, unsigned ntags, unsigned keep_s)
 {
     unsigned  i;
 
@@ -252,7 +261,7 @@ fn_finish_tags(fn_finish_t *f, const fn_span_t *tags, unsigned ntags)
         return;
     }
 
-    fn_finish_op(f, "tags", "", f->scratch.data, f->scratch.len, 0);
+    fn_finish_op(f, "tags", "", f->scratch.data, f->scratch.len, keep_s);
 }
 
 

@@ -1,10 +1,11 @@
 /*
  * The net process: one epoll loop over curl_multi, hundreds of exchanges with outside services in flight.
  *
- * An exchange is a job's ":call" step and has a delivery slot of its own, so that each is handed on the moment it
- * ends; net_state() is the one door between its states. Whatever the provider does, an exchange ends before the edge
- * stops waiting: then without a result, and the job's commit falls back. What a provider sends and understands is in
- * providers/; what is true of all of them is here (time, tries) and in net_curl.c (the wire).
+ * A job's ":call" step is a list of exchanges (provider.h) and has a delivery slot of its own, so that each is handed on as soon as
+ * it ends; net_state() is the one door between its states. All that ended in one turn of the loop is sent, and all free slots are
+ * filled, in one trip to Redis. Whatever the provider does, a job somebody waits for ends before the edge stops waiting: then without
+ * a result, and its commit falls back. What a provider sends and understands is in providers/; what is true of all of them is
+ * here (time, tries), in net_service.c (breakers, pauses, alerts) and in net_curl.c (the wire).
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,28 +21,46 @@
 #define FN_NET_MARGIN_MS    1500            /* left of the job's deadline for its commit */
 #define FN_NET_BACKOFF_MS   500
 #define FN_NET_BACKOFF_CAP  8000
-#define FN_NET_AFTER_MAX    120000          /* a longer Retry-After is not believed */
-#define FN_NET_TICK_MS      1000
+#define FN_NET_AFTER_MAX    120000          /* with somebody waiting, a longer pause is not believed */
+#define FN_NET_SLEEP_MAX    5000            /* without, a longer pause is spent in Redis, not in a slot */
+#define FN_NET_DELAY_MAX    (24 * 3600 * 1000)
+#define FN_NET_BUSY_MAX     (24 * 3600 * 1000)  /* a job older than that is not put off for nothing */
+#define FN_NET_TICK_MS      250
 #define FN_NET_WAIT_MS      2000            /* delivery's wait ends by itself about then */
 #define FN_NET_REARM_MS     100
+#define FN_NET_AGAIN        3               /* times a list may begin again */
+#define FN_NET_ASK          2               /* slots more than it was given that a process asks to fill */
+#define FN_NET_SWEEP_MS     1000            /* after which a take also looks into */
+#define FN_NET_SWEEP        16              /* other slots */
 
 static int net_open(fn_net_t *n, fn_child_t *child);
 static void net_close(fn_net_t *n);
+static void net_complain(const char *problem);
 static int net_timeout(const fn_net_t *n);
-static void net_fill(fn_net_t *n);
+static void net_trip(fn_net_t *n);
+static unsigned net_take(fn_net_t *n);
+static unsigned net_slots(fn_net_t *n, unsigned k[FN_BATCH_MAX]);
+static void net_accept(fn_net_t *n);
+static void net_sent(fn_net_t *n);
+static void net_wait_begin(fn_net_t *n);
 static void net_wait_end(fn_net_t *n);
 static void net_state(fn_net_t *n, fn_net_exchange_t *x, fn_net_state_e state);
-static int net_accept(fn_net_t *n, fn_net_exchange_t *x);
 static void net_due(fn_net_t *n);
 static void net_begin(fn_net_t *n, fn_net_exchange_t *x);
+static void net_pair(fn_net_exchange_t *x, const fn_pair_t *pair);
+static void net_call(fn_net_t *n, fn_net_exchange_t *x);
+static void net_refused(fn_net_t *n, fn_net_exchange_t *x, fn_service_may_e may, uint64_t wait_ms);
 static void net_completed(fn_net_t *n);
 static void net_tried(fn_net_t *n, fn_net_exchange_t *x, const fn_response_t *r);
+static void net_failed(fn_net_t *n, fn_net_exchange_t *x, fn_outcome_e outcome);
 static void net_log(fn_net_t *n, fn_net_exchange_t *x, const fn_response_t *r, fn_outcome_e outcome);
 static int net_again(fn_net_t *n, fn_net_exchange_t *x);
+static int net_sleep(fn_net_t *n, fn_net_exchange_t *x, uint64_t delay);
+static void net_delay(fn_net_t *n, fn_net_exchange_t *x, unsigned attempt, uint64_t delay);
 static void net_end(fn_net_t *n, fn_net_exchange_t *x, const char *result, size_t len);
-static void net_send(fn_net_t *n, fn_net_exchange_t *x);
+static void net_dead(fn_net_t *n, fn_net_exchange_t *x);
+static void net_job(fn_net_t *n, fn_net_exchange_t *x);
 static void net_giveback(fn_net_t *n);
-static void net_forget(fn_net_t *n, fn_net_exchange_t *x);
 
 
 int
@@ -71,15 +90,16 @@ fn_net_run(fn_child_t *child)
                          && child->entry->jobs >= (uint64_t) n->settings->recycle_jobs
                          && n->count[FN_NET_FREE] + n->count[FN_NET_WAITING] == n->slots);
 
-        net_fill(n);
+        net_trip(n);
 
         if (n->leaving && n->count[FN_NET_FREE] == n->slots) {
             break;
         }
 
+        net_due(n);
         fn_net_events(n, net_timeout(n));
         net_completed(n);
-        net_due(n);
+        fn_net_services(n);
     }
 
     net_close(n);
@@ -107,8 +127,9 @@ net_open(fn_net_t *n, fn_child_t *child)
     n->exchange = calloc(n->slots, sizeof(n->exchange[0]));
     n->free = calloc(n->slots, sizeof(n->free[0]));
     n->finish = fn_finish_new();
+    n->process = fn_process_open(n->settings, net_complain);
 
-    if (n->exchange == NULL || n->free == NULL || n->finish == NULL || fn_net_curl_open(n) != 0) {
+    if (n->exchange == NULL || n->free == NULL || n->finish == NULL || n->process == NULL || fn_net_curl_open(n) != 0) {
         fn_log(FN_LOG_ERROR, "net process cannot start: out of memory or descriptors", NULL);
         return -1;
     }
@@ -119,6 +140,8 @@ net_open(fn_net_t *n, fn_child_t *child)
         n->free[i] = n->slots - 1 - i;
     }
 
+    fn_finish_start(n->finish);
+    n->ask = FN_NET_ASK;
     n->count[FN_NET_FREE] = n->slots;
     n->delivery = fn_delivery_open(child);
 
@@ -127,9 +150,28 @@ net_open(fn_net_t *n, fn_child_t *child)
 
 
 static void
+net_complain(const char *problem)
+{
+    fn_log(FN_LOG_ERROR, "a service cannot be used", "problem", problem, NULL);
+}
+
+
+static void
 net_close(fn_net_t *n)
 {
+    unsigned            i;
+    fn_net_exchange_t  *x;
+
     fn_net_curl_close(n);
+
+    for (i = 0; n->exchange != NULL && i < n->slots; i++) {
+        x = &n->exchange[i];
+        fn_buf_free(&x->envelope);
+        fn_buf_free(&x->result);
+        fn_buf_free(&x->call.carried);
+    }
+
+    fn_process_close(n->process);
 
     if (n->delivery != NULL) {
         fn_delivery_close(n->delivery);
@@ -140,7 +182,6 @@ net_close(fn_net_t *n)
     }
 
     fn_buf_free(&n->build.body);
-    fn_buf_free(&n->result);
     fn_buf_free(&n->commit);
     fn_buf_free(&n->body);
     free(n->exchange);
@@ -154,7 +195,7 @@ net_timeout(const fn_net_t *n)
     unsigned  i;
     uint64_t  now, due;
 
-    if (n->count[FN_NET_TAKEN] > 0) {
+    if (n->count[FN_NET_ENDED] > 0) {
         return 0;
     }
 
@@ -179,62 +220,238 @@ net_timeout(const fn_net_t *n)
 }
 
 
-/* Takes what there is for the free slots, then arms one of them to wait for more. */
+/* Hands on what has ended, takes what there is for the free slots, then arms one of them to wait for more. */
 static void
-net_fill(fn_net_t *n)
+net_trip(fn_net_t *n)
 {
-    int                 i;
-    uint64_t            now;
-    fn_net_exchange_t  *x;
-    struct epoll_event  ev;
-
-    now = fn_mono_ms();
-
-    if (n->waiting != NULL) {
-        if (!n->leaving && (n->alone != NULL || (!n->ready && now - n->waiting_since_ms < FN_NET_WAIT_MS))) {
-            return;
-        }
+    if (n->waiting != NULL
+        && (n->leaving || n->ready || n->count[FN_NET_HELD] > 0 || n->alone != NULL
+            || fn_mono_ms() - n->waiting_since_ms >= FN_NET_WAIT_MS))
+    {
         net_wait_end(n);
     }
 
-    while (!n->leaving && n->alone == NULL && n->count[FN_NET_FREE] > 0 && now >= n->rearm_ms) {
-        x = &n->exchange[n->free[n->count[FN_NET_FREE] - 1]];
+    while (n->waiting == NULL && net_take(n) > 0) { /* void */ }
 
-        if (fn_take(n->delivery, x->slot, 1, &n->batch) != 0) {
-            return;
-        }
-
-        if (net_accept(n, x)) {
-            continue;
-        }
-
-        if (fn_wait_begin(n->delivery, x->slot) != 0) {
-            n->rearm_ms = now + FN_NET_REARM_MS;
-            return;
-        }
-
-        net_state(n, x, FN_NET_WAITING);
-        n->waiting = x;
-        n->waiting_since_ms = now;
-        n->ready = 0;
-        fn_wait_fds(n->delivery, n->wait_fds);
-
-        for (i = 0; i < 2; i++) {
-            memset(&ev, 0, sizeof(ev));
-            ev.events = EPOLLIN;
-            ev.data.fd = n->wait_fds[i];
-
-            if (n->wait_fds[i] != -1 && epoll_ctl(n->epoll, EPOLL_CTL_ADD, n->wait_fds[i], &ev) == -1) {
-                n->ready = 1;       /* unable to listen: look again at the next turn */
-            }
-        }
-
-        return;
+    /* Results alone: while a wait is armed the queues are empty, or it would have ended. */
+    if (n->count[FN_NET_ENDED] > 0) {
+        (void) fn_finish(n->delivery, n->finish, NULL);
+        net_sent(n);
     }
 }
 
 
-/* Disarms; a job that has come meanwhile lies in the slot and is taken next, or goes back when we are leaving. */
+/* Asks for jobs, in the same trip as the results. How many it might still get: then call it again. */
+static unsigned
+net_take(fn_net_t *n)
+{
+    int       rc, full;
+    unsigned  nk, k[FN_BATCH_MAX];
+
+    if (n->leaving || fn_quit || n->alone != NULL || n->count[FN_NET_HELD] > 0 || fn_mono_ms() < n->rearm_ms) {
+        return 0;
+    }
+
+    nk = net_slots(n, k);
+
+    if (nk == 0) {
+        return 0;
+    }
+
+    rc = n->count[FN_NET_ENDED] > 0 ? fn_finish_take(n->delivery, n->finish, NULL, k, nk, 1, &n->batch)
+                                    : fn_take(n->delivery, k, nk, 1, &n->batch);
+
+    if (n->count[FN_NET_ENDED] > 0) {
+        net_sent(n);
+    }
+
+    if (rc != 0) {
+        return 0;
+    }
+
+    n->waited = NULL;
+    full = n->batch.n == nk;
+    n->ask = full ? nk * 2 : n->batch.n;
+    n->ask = n->ask + FN_NET_ASK < FN_BATCH_MAX ? n->ask + FN_NET_ASK : FN_BATCH_MAX;
+    net_accept(n);
+
+    if (full) {
+        return n->count[FN_NET_FREE] + n->count[FN_NET_ENDED];
+    }
+
+    net_wait_begin(n);
+
+    return 0;
+}
+
+
+/* Which slots the next take is to fill, n->ask of them: how many. */
+static unsigned
+net_slots(fn_net_t *n, unsigned k[FN_BATCH_MAX])
+{
+    unsigned  i, nk, rest;
+    uint64_t  now;
+
+    nk = 0;
+
+    /* Its wait may have delivered. */
+    if (n->waited != NULL) {
+        k[nk++] = n->waited->slot;
+    }
+
+    /* Those of the results are free by the time of the take. */
+    for (i = 0; i < n->count[FN_NET_ENDED] && nk < n->ask; i++) {
+        k[nk++] = n->ended[i]->slot;
+    }
+
+    for (rest = n->count[FN_NET_FREE]; rest > 0 && nk < n->ask; rest--) {
+        if (&n->exchange[n->free[rest - 1]] != n->waited) {
+            k[nk++] = n->free[rest - 1];
+        }
+    }
+
+    now = fn_mono_ms();
+
+    if (now - n->swept_ms < FN_NET_SWEEP_MS || rest == 0) {
+        return nk;
+    }
+
+    n->swept_ms = now;
+
+    /* All the others in turn: a wait whose connection was lost may have delivered after we had stopped to look. */
+    for (i = 0; i < FN_NET_SWEEP && i < rest && nk < FN_BATCH_MAX; i++) {
+        n->swept = (n->swept + 1) % rest;
+
+        if (&n->exchange[n->free[n->swept]] != n->waited) {
+            k[nk++] = n->free[n->swept];
+        }
+    }
+
+    return nk;
+}
+
+
+/* Moves what was taken into the exchanges of its slots, and begins it. */
+static void
+net_accept(fn_net_t *n)
+{
+    unsigned            i, top, moved, low, kept, begin[FN_BATCH_MAX], nbegin;
+    fn_net_exchange_t  *x;
+
+    top = n->count[FN_NET_FREE];
+
+    for (i = 0, nbegin = 0; i < n->batch.n; i++) {
+        x = &n->exchange[n->batch.task[i].slot];
+
+        if (x->state != FN_NET_FREE) {
+            continue;               /* more in a slot than was asked for: it is found when the slot is free */
+        }
+
+        fn_buf_reset(&x->envelope);
+        fn_buf_add(&x->envelope, n->batch.task[i].raw.p, n->batch.task[i].raw.n);
+
+        if (x->envelope.failed || fn_task_parse(&x->task, x->envelope.data, x->envelope.len) != 0) {
+            fn_log(FN_LOG_ERROR, "no memory for jobs", NULL);
+            abort();                /* what was taken is reaped */
+        }
+
+        x->task.slot = x->slot;
+        x->task.suspect = n->batch.task[i].suspect;
+
+        if (x->task.suspect) {
+            net_state(n, x, FN_NET_HELD);
+
+        } else {
+            net_state(n, x, FN_NET_RUNNING);
+            begin[nbegin++] = x->slot;
+        }
+    }
+
+    /* The stack without those; they stood near its top. */
+    moved = top - n->count[FN_NET_FREE];
+
+    for (low = top; moved > 0; low--) {
+        moved -= n->exchange[n->free[low - 1]].state != FN_NET_FREE;
+    }
+
+    for (i = kept = low; i < top; i++) {
+        if (n->exchange[n->free[i]].state == FN_NET_FREE) {
+            n->free[kept++] = n->free[i];
+        }
+    }
+
+    fn_batch_free(&n->batch);
+
+    for (i = 0; i < nbegin; i++) {
+        net_begin(n, &n->exchange[begin[i]]);
+    }
+}
+
+
+/* The results are on their way: what they came from is forgotten. */
+static void
+net_sent(fn_net_t *n)
+{
+    unsigned            i, ended;
+    fn_net_exchange_t  *x;
+
+    FN_FAULT("net.after_finish");
+
+    ended = n->count[FN_NET_ENDED];
+
+    for (i = 0; i < ended; i++) {
+        x = n->ended[i];
+        fn_net_trim(x);
+        net_state(n, x, FN_NET_FREE);
+    }
+
+    if (n->alone != NULL && n->alone->state == FN_NET_FREE) {
+        n->alone = NULL;
+        n->child->entry->job[0] = '\0';
+    }
+
+    n->child->entry->jobs += ended;
+    fn_finish_start(n->finish);
+}
+
+
+static void
+net_wait_begin(fn_net_t *n)
+{
+    int                 i;
+    fn_net_exchange_t  *x;
+    struct epoll_event  ev;
+
+    if (n->count[FN_NET_FREE] == 0 || n->count[FN_NET_HELD] > 0) {
+        return;
+    }
+
+    x = &n->exchange[n->free[n->count[FN_NET_FREE] - 1]];
+
+    if (fn_wait_begin(n->delivery, x->slot) != 0) {
+        n->rearm_ms = fn_mono_ms() + FN_NET_REARM_MS;
+        return;
+    }
+
+    net_state(n, x, FN_NET_WAITING);
+    n->waiting = x;
+    n->waiting_since_ms = fn_mono_ms();
+    n->ready = 0;
+    fn_wait_fds(n->delivery, n->wait_fds);
+
+    for (i = 0; i < 2; i++) {
+        memset(&ev, 0, sizeof(ev));
+        ev.events = EPOLLIN;
+        ev.data.fd = n->wait_fds[i];
+
+        if (n->wait_fds[i] != -1 && epoll_ctl(n->epoll, EPOLL_CTL_ADD, n->wait_fds[i], &ev) == -1) {
+            n->ready = 1;       /* unable to listen: look again at the next turn */
+        }
+    }
+}
+
+
+/* Disarms; a job that has come meanwhile lies in the slot and is taken next, or goes back when nothing is to be taken. */
 static void
 net_wait_end(fn_net_t *n)
 {
@@ -249,12 +466,16 @@ net_wait_end(fn_net_t *n)
     }
 
     x = n->waiting;
-    fn_wait_end(n->delivery);
     n->waiting = NULL;
     n->ready = 0;
 
-    if (n->leaving || fn_quit == 2) {
+    if (n->leaving || fn_quit || n->alone != NULL || n->count[FN_NET_HELD] > 0) {
+        fn_wait_end(n->delivery);
         fn_giveback(n->delivery, x->slot);
+
+    } else {
+        fn_wait_leave(n->delivery);
+        n->waited = x;
     }
 
     net_state(n, x, FN_NET_FREE);
@@ -268,46 +489,26 @@ net_state(fn_net_t *n, fn_net_exchange_t *x, fn_net_state_e state)
         n->free[n->count[FN_NET_FREE]] = x->slot;
     }
 
-    /* The slot that leaves FREE is always the one on top of the stack. */
+    if (state == FN_NET_ENDED) {
+        n->ended[n->count[FN_NET_ENDED]] = x;
+    }
+
+    /* What leaves FREE is on top of the stack, but for net_accept(), which repairs it. */
     n->count[x->state]--;
     n->count[state]++;
     x->state = state;
 }
 
 
-/* Moves the taken job, if any, into the free exchange x. 1, or 0 when nothing was taken. */
-static int
-net_accept(fn_net_t *n, fn_net_exchange_t *x)
-{
-    if (n->batch.n == 0) {
-        fn_batch_free(&n->batch);
-        return 0;
-    }
-
-    x->task = n->batch.task[0];
-    x->memory = n->batch.memory;
-    n->batch.memory = NULL;
-    n->batch.n = 0;
-
-    if (x->task.suspect) {
-        n->alone = x;
-    }
-
-    net_state(n, x, x->task.suspect ? FN_NET_HELD : FN_NET_TAKEN);
-
-    return 1;
-}
-
-
-/* Begins what was taken, starts the tries whose time has come, and a held job once nothing else is in flight. */
+/* Starts the tries whose time has come, and a held job once nothing else is in flight. */
 static void
 net_due(fn_net_t *n)
 {
-    unsigned            i, idle;
+    unsigned            i;
     uint64_t            now;
     fn_net_exchange_t  *x;
 
-    if (n->count[FN_NET_TAKEN] + n->count[FN_NET_SLEEPING] + n->count[FN_NET_HELD] == 0) {
+    if (n->count[FN_NET_SLEEPING] + n->count[FN_NET_HELD] == 0) {
         return;
     }
 
@@ -316,51 +517,32 @@ net_due(fn_net_t *n)
     for (i = 0; i < n->slots && fn_quit != 2; i++) {
         x = &n->exchange[i];
 
-        switch (x->state) {
-
-        case FN_NET_TAKEN:
-            net_begin(n, x);
-            break;
-
-        case FN_NET_HELD:
-            idle = n->count[FN_NET_TAKEN] + n->count[FN_NET_RUNNING] + n->count[FN_NET_SLEEPING] == 0;
-            if (idle) {
-                net_begin(n, x);
-            }
-            break;
-
-        case FN_NET_SLEEPING:
-            if (x->due_ms > now) {
-                break;
-            }
+        if (x->state == FN_NET_SLEEPING && x->due_ms <= now) {
             net_state(n, x, FN_NET_RUNNING);
-            if (fn_net_try(n, x) != 0) {
-                net_end(n, x, NULL, 0);
-            }
-            break;
+            net_call(n, x);
+        }
 
-        default:
-            break;
+        if (x->state == FN_NET_HELD && n->alone == NULL
+            && n->count[FN_NET_RUNNING] + n->count[FN_NET_SLEEPING] + n->count[FN_NET_ENDED] == 0)
+        {
+            snprintf(n->child->entry->job, sizeof(n->child->entry->job), "%.*s", (int) x->task.env.id.n, x->task.env.id.p);
+            n->alone = x;
+            net_state(n, x, FN_NET_RUNNING);
+            net_begin(n, x);
         }
     }
 }
 
 
-/* From here on x is not free; it may be again on return, when the job needed no call. */
+/* x is RUNNING; on return it may have ENDED already, when the job needed no call. */
 static void
 net_begin(fn_net_t *n, fn_net_exchange_t *x)
 {
     uint64_t  now;
 
-    net_state(n, x, FN_NET_RUNNING);
-
-    if (x == n->alone) {
-        snprintf(n->child->entry->job, sizeof(n->child->entry->job), "%.*s", (int) x->task.env.id.n, x->task.env.id.p);
-    }
-
-    x->tried = 0;
     x->started_ms = fn_mono_ms();
     x->limit_ms = 0;
+    x->begun_again = 0;
     x->steps = NULL;
 
     if (x->task.job != NULL && x->task.step == 'c') {
@@ -370,10 +552,7 @@ net_begin(fn_net_t *n, fn_net_exchange_t *x)
     if (x->steps == NULL || x->steps->call == NULL || x->steps->joined == NULL
         || fn_step_body_parse(x->task.env.body.p, x->task.env.body.n, &x->req, &x->ctx) != 0)
     {
-        fn_finish_start(n->finish);
-        fn_finish_job(n->finish, &x->task);
-        fn_finish_dead(n->finish, &x->task);
-        net_send(n, x);
+        net_dead(n, x);
         return;
     }
 
@@ -388,8 +567,84 @@ net_begin(fn_net_t *n, fn_net_exchange_t *x)
         x->limit_ms = x->started_ms + (x->task.env.deadline_ms - now) + FN_NET_LEAST_MS;
     }
 
-    if (fn_net_prepare(n, x) != 0 || fn_net_try(n, x) != 0) {
-        net_end(n, x, NULL, 0);
+    snprintf(x->id, sizeof(x->id), "%.*s", (int) x->task.env.id.n, x->task.env.id.p);
+    memset(&x->call, 0, sizeof(x->call));
+    x->call.settings = n->settings;
+    x->call.ctx = x->ctx.p;
+    x->call.ctx_len = x->ctx.n;
+    x->call.job_id = x->id;
+    x->call.process = n->process;
+    fn_buf_reset(&x->result);
+
+    net_pair(x, x->steps->call->pairs);
+    net_call(n, x);
+}
+
+
+/* The next exchange of the list. */
+static void
+net_pair(fn_net_exchange_t *x, const fn_pair_t *pair)
+{
+    x->pair = pair;
+    x->tried = 0;
+    x->result_at = x->result.len;
+}
+
+
+/* Builds and sends the pair's request, or that of the first after it which is needed; after the last the job has its result. */
+static void
+net_call(fn_net_t *n, fn_net_exchange_t *x)
+{
+    int               built;
+    uint64_t          wait_ms;
+    fn_service_may_e  may;
+
+    for ( ;; net_pair(x, x->pair + 1)) {
+        if (x->pair->service == NULL) {
+            net_end(n, x, x->result.data, x->result.len);
+            return;
+        }
+
+        x->call.now_ms = fn_now_ms();
+        built = fn_net_prepare(n, x);
+
+        if (built == FN_SKIP) {
+            continue;
+        }
+
+        if (built != FN_BUILT) {
+            net_end(n, x, NULL, 0);
+            return;
+        }
+
+        may = fn_net_ask(n, x, &wait_ms);
+
+        if (may != FN_SERVICE_GO) {
+            net_refused(n, x, may, wait_ms);
+
+        } else if (fn_net_try(n, x) != 0) {
+            fn_net_said(n, x, NULL);
+            net_end(n, x, NULL, 0);
+        }
+
+        return;
+    }
+}
+
+
+/* The service is not to be asked: who waits gets something else, at once or when the pause is too long; what nobody waits for waits. */
+static void
+net_refused(fn_net_t *n, fn_net_exchange_t *x, fn_service_may_e may, uint64_t wait_ms)
+{
+    wait_ms += fn_random((unsigned) (wait_ms < 10000 ? wait_ms / 4 + 10 : 2500));     /* not all at once */
+
+    if (x->limit_ms != 0) {
+        if (may == FN_SERVICE_OPEN || wait_ms > FN_NET_AFTER_MAX || net_sleep(n, x, wait_ms) != 0) {
+            net_end(n, x, NULL, 0);
+        }
+
+    } else if (wait_ms > FN_NET_SLEEP_MAX || net_sleep(n, x, wait_ms) != 0) {
+        net_delay(n, x, x->task.env.attempt, wait_ms);
     }
 }
 
@@ -410,62 +665,122 @@ net_completed(fn_net_t *n)
 static void
 net_tried(fn_net_t *n, fn_net_exchange_t *x, const fn_response_t *r)
 {
+    size_t        at;
     fn_outcome_e  outcome;
 
-    fn_buf_reset(&n->result);
-    outcome = x->steps->call->parse(r, n->settings, &n->result);
+    x->call.now_ms = fn_now_ms();
+    x->call.wait_ms = -1;
+    x->call.again = 0;
+    x->call.alert = NULL;
+    at = x->result.len;
 
-    if (outcome != FN_DONE) {
-        net_log(n, x, r, outcome);
+    /* What is larger than the provider wants is of no use, and would not be smaller the next time. */
+    outcome = x->too_large ? FN_DEAD : fn_call_parse(x->pair, r, &x->call, &x->result);
+
+    fn_net_said(n, x, r);
+
+    if (x->call.alert != NULL) {
+        fn_net_alert(n, x, x->call.alert);
     }
 
-    if ((outcome == FN_RETRY || outcome == FN_BUSY) && net_again(n, x)) {
+    if (x->result.failed) {
+        outcome = outcome == FN_DONE ? FN_DEAD : outcome;
+        x->result_at = 0;
+
+    } else if (outcome == FN_RETRY || outcome == FN_BUSY) {
+        x->result.len = at;
+    }
+
+    if (outcome == FN_DONE) {
+        net_pair(x, x->pair + 1);
+        net_call(n, x);
         return;
     }
 
-    /* What a refusal cost is part of its result. */
-    if (n->result.len > 0 && !n->result.failed && (outcome == FN_DONE || outcome == FN_DEAD)) {
-        net_end(n, x, n->result.data, n->result.len);
-    } else {
-        net_end(n, x, NULL, 0);
+    net_log(n, x, r, outcome);
+    net_failed(n, x, outcome);
+}
+
+
+static void
+net_failed(fn_net_t *n, fn_net_exchange_t *x, fn_outcome_e outcome)
+{
+    unsigned  attempt;
+    uint64_t  delay;
+
+    if (outcome == FN_DEAD) {
+        /* What a refusal cost, or whom it concerns, is part of its result. */
+        net_end(n, x, x->result.len > x->result_at ? x->result.data : NULL, x->result.len);
+        return;
     }
+
+    if (x->call.again && x->begun_again < FN_NET_AGAIN) {
+        x->begun_again++;
+        fn_buf_reset(&x->result);
+        fn_buf_reset(&x->call.carried);
+        net_pair(x, x->steps->call->pairs);
+        net_call(n, x);
+        return;
+    }
+
+    if (net_again(n, x)) {
+        return;
+    }
+
+    /* Nobody waits: later, as long as the job's row allows. Being busy spends nothing. */
+    attempt = x->task.env.attempt + (outcome == FN_BUSY && fn_now_ms() - x->task.env.enqueued_ms < FN_NET_BUSY_MAX ? 0 : 1);
+
+    if (x->limit_ms == 0 && attempt <= x->task.job->retries) {
+        delay = 1000 + fn_backoff_ms(x->task.job, x->task.env.attempt);
+
+        if (x->call.wait_ms > 0 && delay < (uint64_t) x->call.wait_ms) {
+            delay = (uint64_t) x->call.wait_ms + fn_random(1000);
+        }
+
+        net_delay(n, x, attempt, delay);
+        return;
+    }
+
+    net_end(n, x, NULL, 0);
 }
 
 
 static void
 net_log(fn_net_t *n, fn_net_exchange_t *x, const fn_response_t *r, fn_outcome_e outcome)
 {
-    char  id[FN_UUID_LEN + 1], rid[80], status[16], tried[16], ms[24];
+    char  rid[80], status[16], tried[16], ms[24];
 
     n->child->entry->failures++;
 
     fn_request_id(&x->task, rid, sizeof(rid));
-    snprintf(id, sizeof(id), "%.*s", (int) x->task.env.id.n, x->task.env.id.p);
     snprintf(status, sizeof(status), "%ld", r->status);
     snprintf(tried, sizeof(tried), "%u", x->tried);
     snprintf(ms, sizeof(ms), "%llu", (unsigned long long) (fn_mono_ms() - x->started_ms));
 
     fn_log(FN_LOG_WARN, outcome == FN_DEAD ? "provider refused" : "provider failed",
-           "provider", x->steps->call->name, "job_id", id, "request_id", rid, "status", status, "tried", tried, "ms", ms,
-           "error", r->transport_error != 0 ? curl_easy_strerror((CURLcode) r->transport_error) : NULL, NULL);
+           "provider", x->steps->call->name, "service", x->pair->service, "job_id", x->id, "request_id", rid, "status", status,
+           "tried", tried, "ms", ms,
+           "error", x->too_large ? "the answer is too large"
+                                 : r->transport_error != 0 ? curl_easy_strerror((CURLcode) r->transport_error) : NULL, NULL);
 }
 
 
-/* 1 when there will be another try: then the exchange sleeps until its time. */
+/* 1 when there will be another try soon: then the exchange sleeps until its time. */
 static int
 net_again(fn_net_t *n, fn_net_exchange_t *x)
 {
-    uint64_t  delay, now;
+    uint64_t  delay;
 
     if (x->tried >= x->attempts) {
         return 0;
     }
 
-    if (x->retry_after_ms > 0) {
-        if (x->retry_after_ms > FN_NET_AFTER_MAX) {
+    if (x->call.wait_ms > 0) {
+        delay = (uint64_t) x->call.wait_ms;
+
+        if (delay > (x->limit_ms != 0 ? FN_NET_AFTER_MAX : FN_NET_SLEEP_MAX)) {
             return 0;
         }
-        delay = (uint64_t) x->retry_after_ms;
 
     } else {
         delay = x->tried > 5 ? FN_NET_BACKOFF_CAP : (uint64_t) FN_NET_BACKOFF_MS << (x->tried - 1);
@@ -473,20 +788,40 @@ net_again(fn_net_t *n, fn_net_exchange_t *x)
         delay -= fn_random_below((unsigned) (delay / 4 + 1));
     }
 
+    return net_sleep(n, x, delay) == 0;
+}
+
+
+/* 0, or -1 when there would be no time for a try after it. */
+static int
+net_sleep(fn_net_t *n, fn_net_exchange_t *x, uint64_t delay)
+{
+    uint64_t  now;
+
     now = fn_mono_ms();
 
     if (x->limit_ms != 0 && now + delay + FN_NET_LEAST_MS > x->limit_ms) {
-        return 0;
+        return -1;
     }
 
     x->due_ms = now + delay;
     net_state(n, x, FN_NET_SLEEPING);
 
-    return 1;
+    return 0;
 }
 
 
-/* The exchange is over, with a result or without: on to the job's commit. */
+/* The job waits in Redis. */
+static void
+net_delay(fn_net_t *n, fn_net_exchange_t *x, unsigned attempt, uint64_t delay)
+{
+    net_job(n, x);
+    fn_finish_again(n->finish, &x->task, attempt, (unsigned) (delay < FN_NET_DELAY_MAX ? delay : FN_NET_DELAY_MAX));
+    net_state(n, x, FN_NET_ENDED);
+}
+
+
+/* The call is over, with a result or without: on to the job's commit. */
 static void
 net_end(fn_net_t *n, fn_net_exchange_t *x, const char *result, size_t len)
 {
@@ -495,54 +830,38 @@ net_end(fn_net_t *n, fn_net_exchange_t *x, const char *result, size_t len)
     fn_buf_reset(&n->commit);
     fn_buf_reset(&n->body);
 
-    fn_finish_start(n->finish);
-    fn_finish_job(n->finish, &x->task);
+    net_job(n, x);
 
-    if (x->steps->joined(x->ctx.p, x->ctx.n, result, len, n->settings, &n->commit) == 0) {
+    if (x->steps->joined(x->ctx.p, x->ctx.n, len > 0 ? result : NULL, result != NULL ? len : 0, n->settings, &n->commit) == 0) {
         fn_step_body_format(&n->body, x->req.p, x->req.n, n->commit.data, n->commit.len);
         fn_finish_next(n->finish, &x->task, ":commit", n->body.data, n->body.len);
     } else {
         fn_finish_dead(n->finish, &x->task);
     }
 
-    net_send(n, x);
+    net_state(n, x, FN_NET_ENDED);
 }
 
 
-/* Sends what n->finish holds and frees the exchange; takes the next job for it in the same trip. */
 static void
-net_send(fn_net_t *n, fn_net_exchange_t *x)
+net_dead(fn_net_t *n, fn_net_exchange_t *x)
 {
-    int            rc, take;
-    unsigned char  lost;
+    net_job(n, x);
+    fn_finish_dead(n->finish, &x->task);
+    net_state(n, x, FN_NET_ENDED);
+}
 
-    take = !n->leaving && !fn_quit && n->alone == NULL;
 
-    if (take) {
-        rc = fn_finish_take(n->delivery, x->slot, n->finish, &lost, 1, &n->batch);
-    } else {
-        rc = fn_finish(n->delivery, x->slot, n->finish, &lost);
+/* The next job in n->finish. */
+static void
+net_job(fn_net_t *n, fn_net_exchange_t *x)
+{
+    if (n->count[FN_NET_ENDED] == FN_BATCH_MAX) {
+        (void) fn_finish(n->delivery, n->finish, NULL);
+        net_sent(n);
     }
 
-    FN_FAULT("net.after_finish");
-
-    net_forget(n, x);
-
-    if (x == n->alone) {
-        n->alone = NULL;
-        n->child->entry->job[0] = '\0';
-    }
-
-    n->child->entry->jobs++;
-    fn_net_trim(x);
-    net_state(n, x, FN_NET_FREE);
-
-    if (rc == 0 && take) {
-        (void) net_accept(n, x);
-
-    } else if (n->leaving) {
-        fn_giveback(n->delivery, x->slot);  /* two waits can have delivered into one slot */
-    }
+    fn_finish_job(n->finish, &x->task);
 }
 
 
@@ -557,6 +876,11 @@ net_giveback(fn_net_t *n)
         net_wait_end(n);
     }
 
+    if (n->count[FN_NET_ENDED] > 0) {
+        (void) fn_finish(n->delivery, n->finish, NULL);
+        net_sent(n);
+    }
+
     for (i = 0; i < n->slots; i++) {
         x = &n->exchange[i];
 
@@ -566,22 +890,10 @@ net_giveback(fn_net_t *n)
 
         if (x->state == FN_NET_RUNNING) {
             fn_net_stop(n, x);
+            fn_net_said(n, x, NULL);
         }
 
         fn_giveback(n->delivery, x->slot);
-        net_forget(n, x);
         net_state(n, x, FN_NET_FREE);
     }
-}
-
-
-/* Frees the memory behind the exchange's job. */
-static void
-net_forget(fn_net_t *n, fn_net_exchange_t *x)
-{
-    n->old.n = 1;
-    n->old.task[0] = x->task;
-    n->old.memory = x->memory;
-    fn_batch_free(&n->old);
-    x->memory = NULL;
 }

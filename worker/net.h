@@ -5,6 +5,8 @@
 #include <curl/curl.h>
 
 #include "delivery.h"
+#include "providers/exchange.h"
+#include "providers/process.h"
 #include "steps.h"
 
 #define FN_NET_LEAST_MS     100     /* a try shorter than this is not worth making */
@@ -12,31 +14,46 @@
 typedef enum {
     FN_NET_FREE,
     FN_NET_WAITING,     /* its slot is armed: a job may arrive */
-    FN_NET_TAKEN,       /* has a job, not begun */
-    FN_NET_HELD,        /* the same, until it can run alone */
+    FN_NET_HELD,        /* has a job that must run alone, and cannot yet */
     FN_NET_RUNNING,     /* in curl's hands */
     FN_NET_SLEEPING,    /* before the next try */
+    FN_NET_ENDED,       /* its result is in n->finish, not sent yet */
     FN_NET_STATES
 } fn_net_state_e;
 
 typedef struct {
     unsigned              slot;
     fn_net_state_e        state;
-    fn_task_t             task;             /* spans into memory */
-    void                 *memory;
+    fn_buf_t              envelope;
+    fn_task_t             task;             /* spans into envelope */
     fn_span_t             req, ctx;
     const fn_steps_t     *steps;
+
+    const fn_pair_t      *pair;             /* the one at work */
+    fn_service_t         *service;          /* whose it is */
+    fn_breaker_policy_t   policy;
+    unsigned              ticket;           /* RUNNING: of fn_service_ask() */
+    fn_call_t             call;
+    char                  id[FN_UUID_LEN + 1];
+    fn_buf_t              result;
+    size_t                result_at;        /* where this pair's part begins */
+    unsigned              begun_again;
+
     CURL                 *easy;             /* kept for the next exchange */
-    struct curl_slist    *headers;
+    struct curl_slist    *headers, *rcpt;
+    fn_method_e           method;
     fn_buf_t              sent;
-    fn_buf_t              received;
+    size_t                sent_at;          /* MAIL: how much of it is read */
+    fn_buf_t              received, lines;  /* body, header lines */
+    size_t                response_max;
     int                   too_large;
     long                  retry_after_ms;
     int                   should_retry;
-    long                  timeout_ms;       /* one try */
+    long                  timeout_ms;       /* one try, as the provider wants it */
+    int                   clipped;          /* this try has less than half of that, because the job's deadline is near */
     unsigned              attempts, tried;
     uint64_t              started_ms;       /* monotonic, as are the next two */
-    uint64_t              limit_ms;         /* the exchange is over by then, 0 = no limit */
+    uint64_t              limit_ms;         /* the exchange is over by then, 0 = nobody waits: it may also be delayed */
     uint64_t              due_ms;           /* SLEEPING: the next try */
 } fn_net_exchange_t;
 
@@ -45,6 +62,7 @@ typedef struct {
     const fn_settings_t  *settings;
     fn_delivery_t        *delivery;
     fn_finish_t          *finish;
+    fn_process_t         *process;          /* what all calls share */
     CURLM                *multi;
     int                   epoll;
     uint64_t              curl_due_ms;      /* 0 = none */
@@ -52,16 +70,21 @@ typedef struct {
     unsigned              slots;
     unsigned              count[FN_NET_STATES];
     unsigned             *free;             /* slot numbers, a stack */
+    unsigned              ask;              /* for how many slots the next take asks */
+    fn_net_exchange_t    *waited;           /* FREE, but its wait may have delivered: the next take looks */
+    unsigned              swept;            /* where in the stack the last look for forgotten jobs ended */
+    uint64_t              swept_ms;
+    fn_net_exchange_t    *ended[FN_BATCH_MAX];
     fn_net_exchange_t    *waiting;          /* the slot that is armed */
     int                   wait_fds[2];
     uint64_t              waiting_since_ms;
     int                   ready;            /* the wait may have delivered */
     uint64_t              rearm_ms;         /* not before, after a lost connection */
-    fn_net_exchange_t    *alone;            /* held or running: nothing else is begun */
+    fn_net_exchange_t    *alone;            /* running: nothing else is begun */
     int                   leaving;          /* no job is taken any more */
     fn_exchange_t         build;            /* work areas */
-    fn_batch_t            batch, old;
-    fn_buf_t              result, commit, body;
+    fn_batch_t            batch;
+    fn_buf_t              commit, body;
 } fn_net_t;
 
 /* 0, or -1: no memory or descriptors. */
@@ -74,7 +97,7 @@ void fn_net_curl_close(fn_net_t *n);
  */
 void fn_net_events(fn_net_t *n, int timeout_ms);
 
-/* Builds the request and sets it on the exchange's handle. 0, or -1: the provider is off or memory is short. */
+/* Builds the pair's request and sets it on the exchange's handle. FN_BUILT, FN_SKIP, or FN_OFF, also when memory is short. */
 int  fn_net_prepare(fn_net_t *n, fn_net_exchange_t *x);
 
 /* Starts one try of the RUNNING exchange. 0, or -1 when there is no time left or no memory. */
@@ -88,5 +111,19 @@ void fn_net_stop(fn_net_t *n, fn_net_exchange_t *x);
 
 /* Gives back what the exchange needs no more. */
 void fn_net_trim(fn_net_exchange_t *x);
+
+/* net_service.c: what the host knows of services, and the operators who have to act. */
+
+/* May the exchange's pair be tried? As fn_service_ask(). */
+fn_service_may_e fn_net_ask(fn_net_t *n, fn_net_exchange_t *x, uint64_t *wait_ms);
+
+/* What the try says of its service. r NULL: it was not made, or nobody waited for its end. */
+void fn_net_said(fn_net_t *n, fn_net_exchange_t *x, const fn_response_t *r);
+
+/* Tells an operator that this service needs one: in the log, and by a job "alert.send". */
+void fn_net_alert(fn_net_t *n, fn_net_exchange_t *x, const char *text);
+
+/* Four times a second, by one net process of a host: hears of breakers that others opened or closed, and says how ours are. */
+void fn_net_services(fn_net_t *n);
 
 #endif

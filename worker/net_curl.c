@@ -17,12 +17,17 @@
 
 #define FN_NET_BODY_MAX     (1024 * 1024)   /* bytes of a response */
 #define FN_NET_BODY_KEEP    (8 * 1024)      /* a larger buffer is given back after the exchange */
+#define FN_NET_LINES_MAX    (16 * 1024)     /* bytes of a response's header lines that are kept */
 #define FN_NET_EVENTS       128
 #define FN_NET_BUFFER       4096L           /* curl's receive buffer, per exchange in flight */
 
 static int net_headers(fn_net_exchange_t *x, const fn_exchange_t *b);
 static int net_add_header(fn_net_exchange_t *x, const char *line);
 static int net_options(fn_net_exchange_t *x, const char *url);
+static int net_method(fn_net_exchange_t *x);
+static int net_mail(fn_net_exchange_t *x, const fn_mail_t *mail);
+static size_t net_on_read(char *p, size_t size, size_t count, void *data);
+static int net_on_seek(void *data, curl_off_t to, int origin);
 static size_t net_on_body(char *p, size_t size, size_t count, void *data);
 static size_t net_on_header(char *p, size_t size, size_t count, void *data);
 static const char *net_header(const char *line, const char *name);
@@ -70,8 +75,10 @@ fn_net_curl_close(fn_net_t *n)
         }
 
         curl_slist_free_all(x->headers);
+        curl_slist_free_all(x->rcpt);
         fn_buf_free(&x->sent);
         fn_buf_free(&x->received);
+        fn_buf_free(&x->lines);
     }
 
     if (n->multi != NULL) {
@@ -118,33 +125,47 @@ fn_net_events(fn_net_t *n, int timeout_ms)
 int
 fn_net_prepare(fn_net_t *n, fn_net_exchange_t *x)
 {
+    int             rc;
     fn_exchange_t  *b;
 
     b = &n->build;
     fn_buf_reset(&b->body);
     b->nheaders = 0;
 
-    if (x->steps->call->build(b, n->settings, x->ctx.p, x->ctx.n) != 0 || b->body.failed || net_headers(x, b) != 0) {
-        return -1;
+    rc = x->pair->build(b, &x->call);
+
+    if (rc != FN_BUILT) {
+        return rc;
+    }
+
+    if (b->body.failed || net_headers(x, b) != 0) {
+        return FN_OFF;
     }
 
     /* libcurl reads the body where it is. */
     fn_buf_free(&x->sent);
     x->sent = b->body;
+    x->sent_at = 0;
     memset(&b->body, 0, sizeof(b->body));
+    x->method = b->method == FN_METHOD_BODY ? (x->sent.len > 0 ? FN_METHOD_POST : FN_METHOD_GET) : b->method;
+    x->response_max = b->response_max > 0 ? b->response_max : FN_NET_BODY_MAX;
     x->timeout_ms = b->timeout_ms;
     x->attempts = b->attempts;
 
     if (x->easy == NULL) {
         x->easy = curl_easy_init();
         if (x->easy == NULL) {
-            return -1;
+            return FN_OFF;
         }
     } else {
         curl_easy_reset(x->easy);
     }
 
-    return net_options(x, b->url);
+    if (net_options(x, b->url) != 0 || (x->method == FN_METHOD_MAIL ? net_mail(x, &b->mail) : net_method(x)) != 0) {
+        return FN_OFF;
+    }
+
+    return FN_BUILT;
 }
 
 
@@ -163,8 +184,12 @@ net_headers(fn_net_exchange_t *x, const fn_exchange_t *b)
         bad |= net_add_header(x, b->headers[i]);
     }
 
-    /* No pause before the body of a large request. */
+    /* No pause before the body of a large request, and no type of curl's own. */
     bad |= net_add_header(x, "Expect:");
+
+    if (b->plain) {
+        return bad;
+    }
 
     fn_request_id(&x->task, rid, sizeof(rid));
 
@@ -205,7 +230,7 @@ net_options(fn_net_exchange_t *x, const char *url)
     curl_easy_setopt(x->easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(x->easy, CURLOPT_BUFFERSIZE, FN_NET_BUFFER);
     curl_easy_setopt(x->easy, CURLOPT_UPLOAD_BUFFERSIZE, 16384L);
-    curl_easy_setopt(x->easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(x->easy, CURLOPT_PROTOCOLS_STR, x->method == FN_METHOD_MAIL ? "smtp,smtps" : "http,https");
     curl_easy_setopt(x->easy, CURLOPT_FOLLOWLOCATION, 0L);
     curl_easy_setopt(x->easy, CURLOPT_SSL_VERIFYPEER, 1L);
     curl_easy_setopt(x->easy, CURLOPT_SSL_VERIFYHOST, 2L);
@@ -216,18 +241,71 @@ net_options(fn_net_exchange_t *x, const char *url)
     curl_easy_setopt(x->easy, CURLOPT_WRITEDATA, x);
     curl_easy_setopt(x->easy, CURLOPT_HEADERFUNCTION, net_on_header);
     curl_easy_setopt(x->easy, CURLOPT_HEADERDATA, x);
-    curl_easy_setopt(x->easy, CURLOPT_HTTPHEADER, x->headers);
 
     /* Many exchanges then share a few HTTP/2 connections instead of opening one each. */
     curl_easy_setopt(x->easy, CURLOPT_PIPEWAIT, strncmp(url, "https:", 6) == 0 ? 1L : 0L);
 
-    if (x->sent.len > 0) {
-        curl_easy_setopt(x->easy, CURLOPT_POST, 1L);
-        curl_easy_setopt(x->easy, CURLOPT_POSTFIELDS, x->sent.data);
-        curl_easy_setopt(x->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) x->sent.len);
+    return curl_easy_setopt(x->easy, CURLOPT_URL, url) == CURLE_OK ? 0 : -1;
+}
+
+
+static int
+net_method(fn_net_exchange_t *x)
+{
+    curl_easy_setopt(x->easy, CURLOPT_HTTPHEADER, x->headers);
+
+    switch (x->method) {
+
+    case FN_METHOD_GET:
+        return 0;
+
+    case FN_METHOD_HEAD:
+        return curl_easy_setopt(x->easy, CURLOPT_NOBODY, 1L) == CURLE_OK ? 0 : -1;
+
+    case FN_METHOD_DELETE:
+        return curl_easy_setopt(x->easy, CURLOPT_CUSTOMREQUEST, "DELETE") == CURLE_OK ? 0 : -1;
+
+    default:
+        break;
     }
 
-    return curl_easy_setopt(x->easy, CURLOPT_URL, url) == CURLE_OK ? 0 : -1;
+    curl_easy_setopt(x->easy, CURLOPT_POST, 1L);
+    curl_easy_setopt(x->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) x->sent.len);
+
+    if (x->method == FN_METHOD_PUT) {
+        curl_easy_setopt(x->easy, CURLOPT_CUSTOMREQUEST, "PUT");
+    }
+
+    return curl_easy_setopt(x->easy, CURLOPT_POSTFIELDS, x->sent.len > 0 ? x->sent.data : "") == CURLE_OK ? 0 : -1;
+}
+
+
+static int
+net_mail(fn_net_exchange_t *x, const fn_mail_t *mail)
+{
+    curl_slist_free_all(x->rcpt);
+    x->rcpt = curl_slist_append(NULL, mail->to);
+
+    if (x->rcpt == NULL) {
+        return -1;
+    }
+
+    curl_easy_setopt(x->easy, CURLOPT_MAIL_RCPT, x->rcpt);
+    curl_easy_setopt(x->easy, CURLOPT_USE_SSL, mail->starttls ? (long) CURLUSESSL_ALL : (long) CURLUSESSL_NONE);
+    curl_easy_setopt(x->easy, CURLOPT_UPLOAD, 1L);
+    curl_easy_setopt(x->easy, CURLOPT_READFUNCTION, net_on_read);
+    curl_easy_setopt(x->easy, CURLOPT_READDATA, x);
+    curl_easy_setopt(x->easy, CURLOPT_SEEKFUNCTION, net_on_seek);
+    curl_easy_setopt(x->easy, CURLOPT_SEEKDATA, x);
+
+    if (mail->username != NULL
+        && (curl_easy_setopt(x->easy, CURLOPT_USERNAME, mail->username) != CURLE_OK
+            || curl_easy_setopt(x->easy, CURLOPT_PASSWORD, mail->password) != CURLE_OK))
+    {
+        return -1;
+    }
+
+    return curl_easy_setopt(x->easy, CURLOPT_MAIL_FROM, mail->from) == CURLE_OK ? 0 : -1;
 }
 
 
@@ -250,11 +328,13 @@ fn_net_try(fn_net_t *n, fn_net_exchange_t *x)
         }
     }
 
+    x->clipped = timeout < x->timeout_ms / 2;
     x->tried++;
     x->too_large = 0;
     x->retry_after_ms = -1;
     x->should_retry = -1;
     fn_buf_reset(&x->received);
+    fn_buf_reset(&x->lines);
 
     curl_easy_setopt(x->easy, CURLOPT_TIMEOUT_MS, timeout);
 
@@ -293,6 +373,8 @@ fn_net_completed(fn_net_t *n, fn_response_t *r)
     r->body_len = x->received.len;
     r->retry_after_ms = x->retry_after_ms;
     r->should_retry = x->should_retry;
+    r->headers = x->lines.len > 0 ? x->lines.data : NULL;
+    r->headers_len = x->lines.len;
 
     return x;
 }
@@ -315,7 +397,47 @@ fn_net_trim(fn_net_exchange_t *x)
         fn_buf_free(&x->received);
     }
 
+    if (x->lines.size > FN_NET_BODY_KEEP) {
+        fn_buf_free(&x->lines);
+    }
+
+    if (x->envelope.size > FN_NET_BODY_KEEP) {
+        fn_buf_free(&x->envelope);
+    }
+
     fn_buf_free(&x->sent);
+    fn_buf_free(&x->result);
+    fn_buf_free(&x->call.carried);
+}
+
+
+static size_t
+net_on_read(char *p, size_t size, size_t count, void *data)
+{
+    size_t              n;
+    fn_net_exchange_t  *x = data;
+
+    n = x->sent.len - x->sent_at;
+    n = n < size * count ? n : size * count;
+    memcpy(p, x->sent.data + x->sent_at, n);
+    x->sent_at += n;
+
+    return n;
+}
+
+
+static int
+net_on_seek(void *data, curl_off_t to, int origin)
+{
+    fn_net_exchange_t  *x = data;
+
+    if (origin != SEEK_SET || to < 0 || (size_t) to > x->sent.len) {
+        return CURL_SEEKFUNC_FAIL;
+    }
+
+    x->sent_at = (size_t) to;
+
+    return CURL_SEEKFUNC_OK;
 }
 
 
@@ -324,7 +446,7 @@ net_on_body(char *p, size_t size, size_t count, void *data)
 {
     fn_net_exchange_t  *x = data;
 
-    if (x->received.len + size * count > FN_NET_BODY_MAX) {
+    if (x->received.len + size * count > x->response_max) {
         x->too_large = 1;
         return 0;
     }
@@ -344,6 +466,11 @@ net_on_header(char *p, size_t size, size_t count, void *data)
     time_t              t;
     const char         *v;
     fn_net_exchange_t  *x = data;
+
+    /* What does not fit is missing, not the end of the exchange. */
+    if (x->lines.len + size * count <= FN_NET_LINES_MAX) {
+        fn_buf_add(&x->lines, p, size * count);
+    }
 
     /* The ones that matter are short. */
     if (size * count >= sizeof(line)) {

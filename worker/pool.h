@@ -17,6 +17,7 @@
 
 #include "libfitnudge/fn_settings.h"
 #include "libfitnudge/fn_uuid.h"
+#include "service.h"
 
 #define FN_INSTANCE_MAX     96      /* bytes of host:pid:start_ms with NUL */
 #define FN_CHILDREN_MAX     256     /* entries of the scoreboard: two generations, and dead ones not yet reaped */
@@ -51,6 +52,8 @@ typedef struct {
     volatile int       stopping;            /* the whole instance is going away, not only a generation of children */
     volatile uint32_t  epoch;               /* fencing number of the leader's lease while this instance leads, 0 = follower */
     fn_entry_t         child[FN_CHILDREN_MAX];
+    fn_service_t       service[FN_SERVICES];
+    volatile uint64_t  services_ms;         /* when their states were last exchanged with other hosts, fn_mono_ms() */
 } fn_scoreboard_t;
 
 typedef struct {

@@ -94,11 +94,6 @@ typedef struct {
 
 typedef struct {
     const char *name;
-
-    /* The only pair of a provider that needs no more than the settings: what a loop without lists calls. Else NULL. */
-    int          (*build)(fn_exchange_t *x, const fn_settings_t *s, const char *ctx, size_t ctx_len);
-    fn_outcome_e (*parse)(const fn_response_t *r, const fn_settings_t *s, fn_buf_t *result);
-
     int          (*configured)(const fn_settings_t *s);     /* 1, or 0: off, /health says not_configured */
     const fn_pair_t *pairs;         /* ended by one without a service */
 } fn_provider_t;

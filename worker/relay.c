@@ -63,6 +63,24 @@ fn_relay_done(redisReply *a)
 }
 
 
+/* As finish.lua does it. */
+static int
+fn_relay_generation(fn_redis_t *r, const char *tag)
+{
+    char  key[FN_KEY_MAX];
+
+    if (snprintf(key, sizeof(key), FN_K_GENERATION, tag) >= (int) sizeof(key)) {
+        return 0;       /* no tag that anything is cached by */
+    }
+
+    if (fn_relay_done(fn_redis_command(r, "INCR %s", key)) != 0) {
+        return -1;
+    }
+
+    return fn_relay_done(fn_redis_command(r, "EXPIRE %s %u", key, fn_settings_keep_generations(r->settings)));
+}
+
+
 static int
 fn_relay_tags(fn_redis_t *r, const char *array)
 {
@@ -84,7 +102,11 @@ fn_relay_tags(fn_redis_t *r, const char *array)
         fn_buf_adds(&all, all.len ? " " : "");
         fn_buf_add(&all, tag, n);
 
-        if (fn_revoked_read(tag, n, &what, &until)) {
+        if (fn_settings_keep_generations(r->settings) > 0) {
+            rc = fn_relay_generation(r, tag);
+        }
+
+        if (rc == 0 && fn_revoked_read(tag, n, &what, &until)) {
             rc = fn_relay_done(fn_redis_command(r, "ZADD %s GT %llu %b", FN_K_REVOKED, (unsigned long long) until,
                                                 what.p, what.n));
         }

@@ -24,6 +24,11 @@ fn_scoreboard_create(void)
         return NULL;
     }
 
+    if (fn_services_init(b->service) != 0) {
+        (void) munmap(b, sizeof(*b));
+        return NULL;
+    }
+
     if (gethostname(host, sizeof(host)) != 0) {
         host[0] = '\0';
     }

@@ -630,13 +630,13 @@ fn_work_finish(fn_work_env_t *e, fn_work_t *w, fn_finish_t *f)
     switch (w->state) {
 
     case FN_WORK_DONE:
-        fn_finish_tags(f, w->tags, w->ntags);
+        fn_finish_tags(f, w->tags, w->ntags, fn_settings_keep_generations(e->child->settings));
         fn_work_follow(w, f);
         fn_work_reply(e, w, f);
         break;
 
     case FN_WORK_NEXT:
-        fn_finish_tags(f, w->tags, w->ntags);
+        fn_finish_tags(f, w->tags, w->ntags, fn_settings_keep_generations(e->child->settings));
         fn_step_body_format(&body, w->req.data, w->req.len, w->ctx.data, w->ctx.len);
         fn_finish_next(f, w->task, ":call", body.data, body.len);
         break;

@@ -4,7 +4,7 @@
 #
 #   FAKE_OPENAI_KEY=test-key perl t/fakes/openai.pl daemon -l http://127.0.0.1:PORT
 #
-#   POST /_fake           {"mode":"ok|slow|429|quota|500|hang|cut|garbage|empty|refusal","delay_ms":n,"count":k,"text":"...","retry_after":s}
+#   POST /_fake           {"mode":"ok|slow|401|429|quota|500|hang|cut|garbage|empty|refusal","delay_ms":n,"count":k,"text":"...","retry_after":s}
 #                         for the next k completions, or for all when count is absent; {} is back to normal
 #   GET  /_fake/requests  what was received: [{"headers":{...},"body":{...},"status":n}], and forgets nothing
 #   DELETE /_fake/requests
@@ -135,6 +135,8 @@ sub answer ($c, $mode, $body) {
 
     return $c->render(json => $completion->($body)) if $mode eq 'ok' || $mode eq 'slow';
 
+    return failed($c, 401, 'Incorrect API key provided.', 'invalid_request_error', 'invalid_api_key') if $mode eq '401';
+
     if ($mode eq '429') {
         $c->res->headers->header('retry-after' => $fault{retry_after}) if defined $fault{retry_after};
         return failed($c, 429, 'Rate limit reached for requests.', 'requests', 'rate_limit_exceeded');
@@ -200,7 +202,7 @@ post '/_fake' => sub ($c) {
     my $wish = $c->req->json;
     return $c->render(status => 400, json => {error => 'an object is expected'}) unless ref $wish eq 'HASH';
     return $c->render(status => 400, json => {error => 'unknown mode'})
-        unless ($wish->{mode} // 'ok') =~ /^(?:ok|slow|429|quota|500|hang|cut|garbage|empty|refusal)$/;
+        unless ($wish->{mode} // 'ok') =~ /^(?:ok|slow|401|429|quota|500|hang|cut|garbage|empty|refusal)$/;
     %fault = %$wish;
     $c->render(json => {ok => Mojo::JSON->true});
 };

@@ -185,4 +185,20 @@ START_TEST(test_maintenance)
 END_TEST
 
 
-UNIT_MAIN("manners", test_origin_match, test_origin_check, test_accept, test_rfc3339_parse, test_maintenance)
+START_TEST(test_accept_encoding)
+{
+    size_t  i;
+
+    static const struct { const char *value; int br; } cases[] = {
+        { "", 0 }, { "br", 1 }, { "BR", 1 }, { "gzip, deflate, br", 1 }, { "gzip,br;q=0.5", 1 }, { "br;q=0", 0 }, { "br;q=0.000", 0 }, { " br ; q=0 ", 0 },
+        { "brotli", 0 }, { "b", 0 }, { "*", 0 }, { "gzip", 0 }, { ",,br,", 1 }, { "br;", 1 }, { ";br", 0 }, { "gzip;q=br", 0 }, { "\"br\"", 0 }, { "br;q=1", 1 }
+    };
+
+    for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        ck_assert_msg(fn_accept_encoding(cases[i].value, strlen(cases[i].value), "br") == cases[i].br, "%s", cases[i].value);
+    }
+}
+END_TEST
+
+
+UNIT_MAIN("manners", test_origin_match, test_origin_check, test_accept, test_accept_encoding, test_rfc3339_parse, test_maintenance)

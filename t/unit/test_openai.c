@@ -14,6 +14,21 @@
 static fn_settings_t  settings;
 
 
+static int
+build(fn_exchange_t *x, const char *ctx)
+{
+    fn_call_t  c;
+
+    memset(&c, 0, sizeof(c));
+    c.settings = &settings;
+    c.ctx = ctx;
+    c.ctx_len = strlen(ctx);
+    c.job_id = "";
+
+    return fn_provider_openai.pairs[0].build(x, &c);
+}
+
+
 static void
 test_build_model(const char *model, const char *expected, const char *name)
 {
@@ -22,7 +37,7 @@ test_build_model(const char *model, const char *expected, const char *name)
 
     memset(&x, 0, sizeof(x));
     snprintf(ctx, sizeof(ctx), CTX, model);
-    ok(fn_provider_openai.build(&x, &settings, ctx, strlen(ctx)) == 0, "a request is built");
+    ok(build(&x, ctx) == 0, "a request is built");
     is(x.body.data, expected, name);
     fn_buf_free(&x.body);
 }
@@ -37,7 +52,7 @@ test_build(void)
     memset(&x, 0, sizeof(x));
     snprintf(ctx, sizeof(ctx), CTX, "gpt-5");
 
-    ok(fn_provider_openai.build(&x, &settings, ctx, strlen(ctx)) == 0, "a request is built");
+    ok(build(&x, ctx) == 0, "a request is built");
     is(x.url, "https://api.openai.com/v1/chat/completions", "url");
     ok(x.nheaders == 3, "three headers");
     is(x.headers[0], "Content-Type: application/json", "content type");
@@ -63,23 +78,23 @@ test_build(void)
 
     settings.openai_base_url = (char *) "http://127.0.0.1:9/v1//";
     settings.openai_api_key = NULL;
-    ok(fn_provider_openai.build(&x, &settings, ctx, strlen(ctx)) == 0, "another server needs no key");
+    ok(build(&x, ctx) == 0, "another server needs no key");
     is(x.url, "http://127.0.0.1:9/v1/chat/completions", "slashes at the end do not matter");
     ok(x.nheaders == 2, "no Authorization");
     fn_buf_free(&x.body);
 
     test_settings(&settings);
     settings.openai_api_key = NULL;
-    ok(fn_provider_openai.build(&x, &settings, ctx, strlen(ctx)) == -1, "no key: off");
+    ok(build(&x, ctx) == -1, "no key: off");
     settings.openai_api_key = (char *) "a\r\nX: b";
-    ok(fn_provider_openai.build(&x, &settings, ctx, strlen(ctx)) == -1, "a key with a line break: off");
+    ok(build(&x, ctx) == -1, "a key with a line break: off");
     memset(key, 'k', sizeof(key));
     key[sizeof(key) - 1] = '\0';
     settings.openai_api_key = key;
-    ok(fn_provider_openai.build(&x, &settings, ctx, strlen(ctx)) == -1, "a key that does not fit: off");
+    ok(build(&x, ctx) == -1, "a key that does not fit: off");
     test_settings(&settings);
-    ok(fn_provider_openai.build(&x, &settings, "{}", 2) == -1, "no messages");
-    ok(fn_provider_openai.build(&x, &settings, "[", 1) == -1, "a broken context");
+    ok(build(&x, "{}") == -1, "no messages");
+    ok(build(&x, "[") == -1, "a broken context");
     fn_buf_free(&x.body);
 }
 
@@ -87,8 +102,12 @@ test_build(void)
 static fn_outcome_e
 parse(long status, const char *body, size_t n, int transport, int should_retry, fn_buf_t *result)
 {
+    fn_call_t      c;
     fn_response_t  r;
 
+    memset(&c, 0, sizeof(c));
+    c.settings = &settings;
+    c.job_id = "";
     memset(&r, 0, sizeof(r));
     r.transport_error = transport;
     r.status = status;
@@ -98,7 +117,7 @@ parse(long status, const char *body, size_t n, int transport, int should_retry, 
     r.should_retry = should_retry;
     fn_buf_reset(result);
 
-    return fn_provider_openai.parse(&r, &settings, result);
+    return fn_call_parse(&fn_provider_openai.pairs[0], &r, &c, result);
 }
 
 
@@ -303,7 +322,7 @@ test_responses(void)
     }
 
     snprintf(ctx, sizeof(ctx), CTX, "gpt-5");
-    ok(fn_provider_openai.build(&x, &settings, ctx, strlen(ctx)) == 0, "a request is built");
+    ok(build(&x, ctx) == 0, "a request is built");
     is(x.url, "https://api.openai.com/v1/responses", "url");
     is(x.body.data, "{\"model\":\"gpt-5\",\"input\":[{\"role\":\"developer\",\"content\":\"hi \\u00e9\"}],\"max_output_tokens\":500,"
        "\"stream\":false,\"store\":false,\"prompt_cache_key\":\"motivation-v1\",\"safety_identifier\":\"abc\",\"reasoning\":{\"effort\":\"minimal\"}}", "body");

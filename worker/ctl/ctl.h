@@ -19,6 +19,7 @@ int fn_ctl_cmd_lanes(fn_ctl_t *c, int argc, char **argv);
 int fn_ctl_cmd_ls(fn_ctl_t *c, int argc, char **argv);
 int fn_ctl_cmd_show(fn_ctl_t *c, int argc, char **argv);
 int fn_ctl_cmd_dead(fn_ctl_t *c, int argc, char **argv);
+int fn_ctl_cmd_breaker(fn_ctl_t *c, int argc, char **argv);
 int fn_ctl_cmd_maintenance(fn_ctl_t *c, int argc, char **argv);
 
 #endif

@@ -24,6 +24,11 @@ static const struct {
     { "dead",  2, 3, fn_ctl_cmd_dead,  "dead ls <lane> [n]           the newest dead letters\n"
                                        "  dead replay <lane> <id|all>  back into the queue\n"
                                        "  dead drop <lane> <id|all>    gone for good" },
+    { "breaker", 0, 4, fn_ctl_cmd_breaker,
+                                       "breaker                      which outside services are not asked, and until when\n"
+                                       "  breaker open <service> [--until TIME|+DURATION]\n"
+                                       "                               not to be asked, on every host\n"
+                                       "  breaker close <service>      to be asked again" },
     { "maintenance", 1, 5, fn_ctl_cmd_maintenance,
                                        "maintenance on [--message TEXT] [--until TIME|+DURATION]\n"
                                        "                               requests are refused with 503, on every edge\n"

@@ -34,6 +34,8 @@ const fn_setting_t  fn_settings_table[] = {
       "Issuer of access tokens" },
     { "fitnudge_jwt_audience", FN_SCOPE_HTTP, FN_S_STRING, S(jwt_audience), "authenticated", 0, 1, 255,
       "Audience of access tokens" },
+    { "fitnudge_cache_redis", FN_SCOPE_HTTP, FN_S_CHOICE, S(cache_redis), "off", 0, 0, 0,
+      "Whether instances share cached answers through Redis" },
     { "fitnudge_csrf_secret", FN_SCOPE_HTTP, FN_S_SECRET, S(csrf_secret), NULL, 0, FN_SECRET_MIN, 0,
       "Key that signs CSRF tokens" },
     { "fitnudge_access_token_ttl", FN_SCOPE_HTTP, FN_S_TIME, S(access_ttl_ms), "15m", 0, 60 * SECOND, DAY,
@@ -198,6 +200,19 @@ const fn_setting_t  fn_settings_table[] = {
     { "otlp_attempts", FN_SCOPE_WORKER, FN_S_INT, S(otlp_attempts), "3", 0, 1, 10,
       "Attempts" },
 
+    { "openai_breaker_failures", FN_SCOPE_WORKER, FN_S_INT, S(openai_breaker_failures), "5", 0, 0, 32,
+      "Failures in a row that open OpenAI's breaker, 0 = never" },
+    { "openai_breaker_time", FN_SCOPE_WORKER, FN_S_TIME, S(openai_breaker_ms), "60s", 0, 100, 3600 * SECOND,
+      "How long OpenAI's breaker stays open" },
+    { "r2_breaker_failures", FN_SCOPE_WORKER, FN_S_INT, S(r2_breaker_failures), "3", 0, 0, 32,
+      "Failures in a row that open R2's breaker, 0 = never" },
+    { "r2_breaker_time", FN_SCOPE_WORKER, FN_S_TIME, S(r2_breaker_ms), "30s", 0, 100, 3600 * SECOND,
+      "How long R2's breaker stays open" },
+    { "breaker_failures", FN_SCOPE_WORKER, FN_S_INT, S(breaker_failures), "5", 0, 0, 32,
+      "Failures in a row that open any other service's breaker, 0 = never" },
+    { "breaker_time", FN_SCOPE_WORKER, FN_S_TIME, S(breaker_ms), "60s", 0, 100, 3600 * SECOND,
+      "How long any other service's breaker stays open" },
+
     { NULL, FN_SCOPE_HTTP, FN_S_STRING, 0, NULL, 0, 0, 0, NULL }
 };
 
@@ -207,7 +222,8 @@ _Static_assert(sizeof(fn_settings_table) / sizeof(fn_settings_table[0]) <= FN_SE
 static const struct { size_t offset; const char *words[4]; }  fn_setting_choices[] = {
     { S(openai_api), { "chat", "responses", NULL, NULL } },
     { S(smtp_tls),   { "starttls", "tls", "off", NULL } },
-    { S(n8n_auth),   { "none", "basic", "header", NULL } }
+    { S(n8n_auth),   { "none", "basic", "header", NULL } },
+    { S(cache_redis), { "on", "off", NULL, NULL } }
 };
 
 static char  fn_setting_message[512];
@@ -570,6 +586,13 @@ fn_settings_init(fn_settings_t *s)
     memset(s->seen, 0, sizeof(s->seen));
 
     return 0;
+}
+
+
+unsigned
+fn_settings_keep_generations(const fn_settings_t *s)
+{
+    return strcmp(s->cache_redis, "on") == 0 ? 2 * 86400 : 0;
 }
 
 

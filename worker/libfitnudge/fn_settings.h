@@ -22,6 +22,7 @@ typedef struct {
     char     *jwt_keys;             /* fitnudge_jwt_keys: key pairs in PEM (fn_key_pair.h), or NULL: jwt_secret signs */
     char     *jwt_issuer;           /* fitnudge_jwt_issuer, default "fitnudge" */
     char     *jwt_audience;         /* fitnudge_jwt_audience, default "authenticated" */
+    char     *cache_redis;          /* "on" or "off" */
     char     *csrf_secret;          /* fitnudge_csrf_secret */
     int64_t   access_ttl_ms;        /* fitnudge_access_token_ttl 15m */
     int64_t   refresh_ttl_ms;       /* fitnudge_refresh_token_ttl 7d */
@@ -77,6 +78,11 @@ typedef struct {
     int64_t   sentry_timeout_ms;
     char     *otlp_endpoint;
     int64_t   otlp_timeout_ms, otlp_attempts;
+
+    /* breakers: failures in a row that open one (0 = never), and for how long; the last two are those of all other services */
+    int64_t   openai_breaker_failures, openai_breaker_ms;
+    int64_t   r2_breaker_failures, r2_breaker_ms;
+    int64_t   breaker_failures, breaker_ms;
 } fn_settings_t;
 
 typedef enum {
@@ -115,6 +121,9 @@ int fn_settings_init(fn_settings_t *s);
  * NULL on success, else a message valid until the next call.
  */
 const char *fn_setting_apply(fn_settings_t *s, const fn_setting_t *d, const char *value);
+
+/* How long Redis keeps the generation of a tag, s: longer than any answer is cached. 0: instances share no answers. */
+unsigned fn_settings_keep_generations(const fn_settings_t *s);
 
 /* NULL, or what is missing for the pool to start. */
 const char *fn_settings_check(const fn_settings_t *s);

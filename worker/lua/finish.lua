@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
--- Results of jobs in one slot.  KEYS slot, channel, revoked.  ARGV, for each job: envelope, n, then n times: op, key, value,
--- number.  Removing the envelope is the fence: when it is gone, we were declared dead and its ops are skipped.
+-- Results of jobs.  KEYS channel, revoked, slot...  ARGV, for each job: which slot (from 1), envelope, n, then n times: op, key,
+-- value, number.  Removing the envelope is the fence: when it is gone, we were declared dead and its ops are skipped.
 -- Answer: numbers (from 0) of the jobs that were lost.
 local i, job, tags, lost, call = 1, 0, {}, {}, redis.call
 local ops = {
@@ -15,17 +15,24 @@ local ops = {
         call('ZREMRANGEBYRANK', k, 0, -1 - n)
     end,
     state = function(k, v) call('SET', k, v, 'XX', 'KEEPTTL') end,
-    revoked = function(k, _, n) call('ZADD', KEYS[3], 'GT', n, k) end,
-    tags = function(_, v) tags[#tags + 1] = v end
+    revoked = function(k, _, n) call('ZADD', KEYS[2], 'GT', n, k) end,
+    tags = function(_, v, n)
+        tags[#tags + 1] = v
+        if n == 0 then return end
+        for tag in string.gmatch(v, '%S+') do
+            call('INCR', '{fn}:gen:' .. tag)
+            call('EXPIRE', '{fn}:gen:' .. tag, n)
+        end
+    end
 }
 while i < #ARGV do
-    local mine = call('LREM', KEYS[1], 1, ARGV[i]) == 1
+    local mine = call('LREM', KEYS[2 + ARGV[i]], 1, ARGV[i + 1]) == 1
     if not mine then lost[#lost + 1] = job end
-    local first, last = i + 2, i + 1 + 4 * ARGV[i + 1]
+    local first, last = i + 3, i + 2 + 4 * ARGV[i + 2]
     for o = first, last, 4 do
         if mine then ops[ARGV[o]](ARGV[o + 1], ARGV[o + 2], tonumber(ARGV[o + 3])) end
     end
     i, job = last + 1, job + 1
 end
-if #tags > 0 then call('PUBLISH', KEYS[2], table.concat(tags, ' ')) end
+if #tags > 0 then call('PUBLISH', KEYS[1], table.concat(tags, ' ')) end
 return lost

@@ -47,7 +47,7 @@ static const fn_pair_t  fn_voice_pairs[] = {
     { NULL, NULL, NULL }
 };
 
-const fn_provider_t  fn_provider_voice = { "voice", NULL, NULL, fn_voice_configured, fn_voice_pairs };
+const fn_provider_t  fn_provider_voice = { "voice", fn_voice_configured, fn_voice_pairs };
 
 
 int

@@ -61,7 +61,7 @@ static const fn_pair_t  fn_fcm_pairs[] = {
     { NULL, NULL, NULL }
 };
 
-const fn_provider_t  fn_provider_fcm = { "fcm", NULL, NULL, fn_fcm_configured, fn_fcm_pairs };
+const fn_provider_t  fn_provider_fcm = { "fcm", fn_fcm_configured, fn_fcm_pairs };
 
 
 static int

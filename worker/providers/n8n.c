@@ -25,7 +25,7 @@ static const fn_pair_t  fn_n8n_pairs[] = {
     { NULL, NULL, NULL }
 };
 
-const fn_provider_t  fn_provider_n8n = { "n8n", NULL, NULL, fn_n8n_configured, fn_n8n_pairs };
+const fn_provider_t  fn_provider_n8n = { "n8n", fn_n8n_configured, fn_n8n_pairs };
 
 
 static int

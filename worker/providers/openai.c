@@ -55,17 +55,13 @@ static int fn_openai_response(const fn_json_field_t *f, fn_openai_answer_t *a);
 static int fn_openai_usage(const fn_json_field_t *f, fn_openai_answer_t *a);
 static fn_outcome_e fn_openai_result(const fn_openai_answer_t *a, const fn_settings_t *s, fn_buf_t *result);
 static fn_outcome_e fn_openai_failed(const fn_response_t *r, fn_call_t *c);
-static int fn_openai_build_alone(fn_exchange_t *x, const fn_settings_t *s, const char *ctx, size_t ctx_len);
-static fn_outcome_e fn_openai_parse_alone(const fn_response_t *r, const fn_settings_t *s, fn_buf_t *result);
 
 static const fn_pair_t  fn_openai_pairs[] = {
     { "openai", fn_openai_build, fn_openai_parse },
     { NULL, NULL, NULL }
 };
 
-const fn_provider_t  fn_provider_openai = {
-    "openai", fn_openai_build_alone, fn_openai_parse_alone, fn_openai_configured, fn_openai_pairs
-};
+const fn_provider_t  fn_provider_openai = { "openai", fn_openai_configured, fn_openai_pairs };
 
 
 int
@@ -374,32 +370,4 @@ fn_openai_failed(const fn_response_t *r, fn_call_t *c)
     }
 
     return fn_failed(r, c);
-}
-
-
-static int
-fn_openai_build_alone(fn_exchange_t *x, const fn_settings_t *s, const char *ctx, size_t ctx_len)
-{
-    fn_call_t  c;
-
-    memset(&c, 0, sizeof(c));
-    c.settings = s;
-    c.ctx = ctx;
-    c.ctx_len = ctx_len;
-    c.job_id = "";
-
-    return fn_openai_build(x, &c);
-}
-
-
-static fn_outcome_e
-fn_openai_parse_alone(const fn_response_t *r, const fn_settings_t *s, fn_buf_t *result)
-{
-    fn_call_t  c;
-
-    memset(&c, 0, sizeof(c));
-    c.settings = s;
-    c.job_id = "";
-
-    return fn_openai_parse(r, &c, result);
 }

@@ -33,7 +33,7 @@ static const fn_pair_t  fn_otlp_pairs[] = {
     { NULL, NULL, NULL }
 };
 
-const fn_provider_t  fn_provider_otlp = { "otlp", NULL, NULL, fn_otlp_configured, fn_otlp_pairs };
+const fn_provider_t  fn_provider_otlp = { "otlp", fn_otlp_configured, fn_otlp_pairs };
 
 
 static int

@@ -32,7 +32,7 @@ static const fn_pair_t  fn_posthog_pairs[] = {
     { NULL, NULL, NULL }
 };
 
-const fn_provider_t  fn_provider_posthog = { "posthog", NULL, NULL, fn_posthog_configured, fn_posthog_pairs };
+const fn_provider_t  fn_provider_posthog = { "posthog", fn_posthog_configured, fn_posthog_pairs };
 
 
 static int

@@ -33,8 +33,8 @@ static const fn_pair_t  fn_r2_head_pairs[] = {
     { NULL, NULL, NULL }
 };
 
-const fn_provider_t  fn_provider_r2_delete = { "r2_delete", NULL, NULL, fn_r2_configured, fn_r2_delete_pairs };
-const fn_provider_t  fn_provider_r2_head = { "r2_head", NULL, NULL, fn_r2_configured, fn_r2_head_pairs };
+const fn_provider_t  fn_provider_r2_delete = { "r2_delete", fn_r2_configured, fn_r2_delete_pairs };
+const fn_provider_t  fn_provider_r2_head = { "r2_head", fn_r2_configured, fn_r2_head_pairs };
 
 
 int

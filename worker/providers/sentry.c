@@ -42,7 +42,7 @@ static const fn_pair_t  fn_sentry_pairs[] = {
     { NULL, NULL, NULL }
 };
 
-const fn_provider_t  fn_provider_sentry = { "sentry", NULL, NULL, fn_sentry_configured, fn_sentry_pairs };
+const fn_provider_t  fn_provider_sentry = { "sentry", fn_sentry_configured, fn_sentry_pairs };
 
 
 static int

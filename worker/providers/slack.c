@@ -18,7 +18,7 @@ static const fn_pair_t  fn_slack_pairs[] = {
     { NULL, NULL, NULL }
 };
 
-const fn_provider_t  fn_provider_slack = { "slack", NULL, NULL, fn_slack_configured, fn_slack_pairs };
+const fn_provider_t  fn_provider_slack = { "slack", fn_slack_configured, fn_slack_pairs };
 
 
 static int

@@ -40,7 +40,7 @@ static const fn_pair_t  fn_smtp_pairs[] = {
     { NULL, NULL, NULL }
 };
 
-const fn_provider_t  fn_provider_smtp = { "smtp", NULL, NULL, fn_smtp_configured, fn_smtp_pairs };
+const fn_provider_t  fn_provider_smtp = { "smtp", fn_smtp_configured, fn_smtp_pairs };
 
 /* The context's members. */
 enum { FN_M_TEMPLATE, FN_M_LANGUAGE, FN_M_TO, FN_M_NAME, FN_M_USER, FN_M_VARS };

@@ -247,7 +247,7 @@ sub start_openai ($self) {
 
 sub openai_url ($self, $path = '') { "http://127.0.0.1:$self->{openai_port}$path" }
 
-# How the fake answers from now on: ok, slow, 429 (once, unless count is given), quota, 500, hang, cut, garbage, empty, refusal.
+# How the fake answers from now on: ok, slow, 401, 429 (once, unless count is given), quota, 500, hang, cut, garbage, empty, refusal.
 # Options: count, delay_ms, text, retry_after.
 sub openai_mode ($self, $mode, %opt) {
     $opt{count} //= 1 if $mode eq '429';
