@@ -7,6 +7,7 @@
 #ifndef FN_JWT_H
 #define FN_JWT_H
 
+#include "fn_base64.h"
 #include "fn_buf.h"
 #include "fn_envelope.h"
 #include "fn_jwk.h"
@@ -90,9 +91,5 @@ int fn_jwt_sign(fn_buf_t *b, const fn_jwt_policy_t *policy, const fn_jwt_claims_
 int fn_jwt_sign_with(fn_buf_t *b, const fn_jwt_policy_t *policy, const fn_jwk_t *pair, const fn_jwt_claims_t *claims);
 
 const char *fn_jwt_strerror(fn_jwt_e e);
-
-/* base64url without padding, RFC 4648 section 5. Decoding is strict (alphabet, no padding, zero trailing bits); returns bytes or -1. */
-void fn_base64url_encode(fn_buf_t *b, const void *p, size_t n);
-long fn_base64url_decode(void *out, size_t out_size, const char *s, size_t n);
 
 #endif

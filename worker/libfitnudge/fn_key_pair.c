@@ -10,7 +10,7 @@
 #include <openssl/pem.h>
 #include <openssl/sha.h>
 
-#include "fn_jwt.h"
+#include "fn_base64.h"
 #include "fn_key_pair.h"
 
 #define FN_PEM_BEGIN     "-----BEGIN "
