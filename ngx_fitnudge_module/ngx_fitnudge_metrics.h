@@ -28,6 +28,14 @@
     X(TOKENS_REVOKED, "fitnudge_tokens_total", "result=\"revoked\"", "")                                      \
     X(TOKENS_INVALID, "fitnudge_tokens_total", "result=\"invalid\"", "")                                      \
     X(TOKENS_UNDECIDED, "fitnudge_tokens_total", "result=\"undecided\"", "")                                  \
+    X(TOKENS_MALFORMED, "fitnudge_tokens_refused_total", "reason=\"malformed\"", "Invalid tokens by what is wrong with them.") \
+    X(TOKENS_ALGORITHM, "fitnudge_tokens_refused_total", "reason=\"algorithm\"", "")                          \
+    X(TOKENS_SIGNATURE, "fitnudge_tokens_refused_total", "reason=\"signature\"", "")                          \
+    X(TOKENS_NOT_YET, "fitnudge_tokens_refused_total", "reason=\"not_yet\"", "")                              \
+    X(TOKENS_CLAIMS, "fitnudge_tokens_refused_total", "reason=\"claims\"", "")                                \
+    X(TOKENS_KEY, "fitnudge_tokens_refused_total", "reason=\"key\"", "")                                      \
+    X(TOKENS_TYPE, "fitnudge_tokens_refused_total", "reason=\"type\"", "")                                    \
+    X(TOKENS_VERIFIED, "fitnudge_token_verifications_total", "", "Tokens whose signature was checked.")       \
     X(TOKENS_CACHED, "fitnudge_tokens_cached_total", "", "Valid tokens that were known from before.")         \
     X(KEY_FETCHES, "fitnudge_key_fetches_total", "", "Key sets asked for.")                                   \
     X(KEY_FETCHES_FAILED, "fitnudge_key_fetch_failures_total", "", "Those that did not come.") \

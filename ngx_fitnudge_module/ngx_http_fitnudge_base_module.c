@@ -70,6 +70,7 @@ static ngx_command_t  ngx_http_fitnudge_base_commands[] = {
     SETTING("fitnudge_redis"),
     SETTING("fitnudge_redis_password"),
     SETTING("fitnudge_jwt_secret"),
+    SETTING("fitnudge_jwt_keys"),
     SETTING("fitnudge_jwt_issuer"),
     SETTING("fitnudge_jwt_audience"),
     SETTING("fitnudge_cache_redis"),

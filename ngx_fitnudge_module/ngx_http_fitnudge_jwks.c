@@ -9,9 +9,6 @@
  * The last good document of each source is kept in shared memory, so that processes that start find it there, even
  * while the service that has the keys is away, and so that a process sees what another one has fetched.
  */
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
 #include "ngx_http_fitnudge.h"
 #include "ngx_http_fitnudge_fetch.h"
 #include "ngx_http_fitnudge_jwks.h"
@@ -53,11 +50,6 @@ typedef struct {
 } ngx_http_fitnudge_jwks_state_t;
 
 
-static char *ngx_http_fitnudge_jwks_file(ngx_conf_t *cf, ngx_http_fitnudge_jwks_source_t *source);
-static char *ngx_http_fitnudge_jwks_parameter(ngx_conf_t *cf, ngx_http_fitnudge_jwks_source_t *source, ngx_str_t *value);
-static char *ngx_http_fitnudge_jwks_time(ngx_conf_t *cf, ngx_msec_t *to, ngx_str_t *value, size_t name, ngx_int_t min,
-    ngx_int_t max, const char *expected);
-static void ngx_http_fitnudge_jwks_free(void *data);
 static ngx_int_t ngx_http_fitnudge_jwks_init_zone(ngx_shm_zone_t *zone, void *data);
 static void ngx_http_fitnudge_jwks_choose_slot(ngx_http_fitnudge_jwks_state_t *s);
 static void ngx_http_fitnudge_jwks_adopt(ngx_http_fitnudge_jwks_state_t *s);
@@ -83,185 +75,6 @@ static struct {
     ngx_slab_pool_t                 *pool;
     ngx_queue_t                      waiters;           /* ops */
 } ngx_http_fitnudge_jwks;
-
-
-/* --- configuration ------------------------------------------------------ */
-
-char *
-ngx_http_fitnudge_jwks_configure(ngx_conf_t *cf, ngx_http_fitnudge_jwks_source_t *source, ngx_uint_t n)
-{
-    ngx_str_t   *value;
-    ngx_uint_t   i;
-
-    value = cf->args->elts;
-    source->name = value[1];
-
-    if (value[1].len > 5 && ngx_strncmp(value[1].data, "file:", 5) == 0) {
-        if (ngx_http_fitnudge_jwks_file(cf, source) != NGX_CONF_OK) {
-            return NGX_CONF_ERROR;
-        }
-
-    } else if (value[1].data[0] == '/') {
-        if (cf->cmd_type != NGX_HTTP_SRV_CONF) {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"fitnudge_jwks\" with a location belongs into the \"server\" block of "
-                               "that location");
-            return NGX_CONF_ERROR;
-        }
-
-        source->conf_ctx = cf->ctx;
-
-    } else {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid value \"%V\" in \"fitnudge_jwks\": file:/path or the /uri of a "
-                           "location is expected", &value[1]);
-        return NGX_CONF_ERROR;
-    }
-
-    for (i = 2; i < cf->args->nelts; i++) {
-        if (ngx_http_fitnudge_jwks_parameter(cf, source, &value[i]) != NGX_CONF_OK) {
-            return NGX_CONF_ERROR;
-        }
-    }
-
-    source->ttl = source->ttl ? source->ttl : 600 * 1000;
-    source->cooldown = source->cooldown ? source->cooldown : 30 * 1000;
-    source->timeout = source->timeout ? source->timeout : 5000;
-
-    /* what a document in shared memory is found by after a reload */
-    source->hash = XXH3_64bits_withSeed(source->name.data, source->name.len, n);
-    source->hash = source->issuer ? XXH3_64bits_withSeed(source->issuer, ngx_strlen(source->issuer), source->hash) : source->hash;
-    source->hash |= 1;
-
-    return NGX_CONF_OK;
-}
-
-
-static char *
-ngx_http_fitnudge_jwks_file(ngx_conf_t *cf, ngx_http_fitnudge_jwks_source_t *source)
-{
-    u_char              *text;
-    ssize_t              n;
-    ngx_fd_t             fd;
-    ngx_str_t            path;
-    const char          *err;
-    ngx_pool_cleanup_t  *cln;
-
-    path.data = source->name.data + 5;
-    path.len = source->name.len - 5;
-
-    if (ngx_conf_full_name(cf->cycle, &path, 1) != NGX_OK) {
-        return NGX_CONF_ERROR;
-    }
-
-    fd = ngx_open_file(path.data, NGX_FILE_RDONLY, NGX_FILE_OPEN, 0);
-    if (fd == NGX_INVALID_FILE) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno, "\"fitnudge_jwks\": cannot open \"%V\"", &path);
-        return NGX_CONF_ERROR;
-    }
-
-    text = ngx_palloc(cf->temp_pool, FN_JWKS_MAX_BYTES + 1);
-    cln = ngx_pool_cleanup_add(cf->pool, 0);
-    n = text != NULL ? ngx_read_fd(fd, text, FN_JWKS_MAX_BYTES + 1) : -1;
-
-    (void) ngx_close_file(fd);
-
-    if (text == NULL || cln == NULL || n < 0) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"fitnudge_jwks\": cannot read \"%V\"", &path);
-        return NGX_CONF_ERROR;
-    }
-
-    source->keys = fn_jwks_parse((char *) text, (size_t) n, FN_JWKS_SECRETS, &err);
-    ngx_explicit_memzero(text, (size_t) n);
-
-    if (source->keys == NULL) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"fitnudge_jwks\": \"%V\" is no usable key set: %s", &path, err);
-        return NGX_CONF_ERROR;
-    }
-
-    cln->handler = ngx_http_fitnudge_jwks_free;
-    cln->data = source->keys;
-
-    if (source->keys->skipped) {
-        ngx_conf_log_error(NGX_LOG_WARN, cf, 0, "\"fitnudge_jwks\": %ui keys of \"%V\" are not used: %s",
-                           (ngx_uint_t) source->keys->skipped, &path, source->keys->why);
-    }
-
-    return NGX_CONF_OK;
-}
-
-
-static void
-ngx_http_fitnudge_jwks_free(void *data)
-{
-    fn_jwks_free(data);
-}
-
-
-static char *
-ngx_http_fitnudge_jwks_parameter(ngx_conf_t *cf, ngx_http_fitnudge_jwks_source_t *source, ngx_str_t *value)
-{
-    char  **text;
-
-    text = NULL;
-
-    if (ngx_strncmp(value->data, "issuer=", 7) == 0) {
-        text = &source->issuer;
-
-    } else if (ngx_strncmp(value->data, "audience=", 9) == 0) {
-        text = &source->audience;
-    }
-
-    if (text != NULL) {
-        if (*text != NULL || value->data[value->len - 1] == '=') {
-            goto invalid;
-        }
-
-        *text = (char *) ngx_strlchr(value->data, value->data + value->len, '=') + 1;
-        return NGX_CONF_OK;
-    }
-
-    if (source->conf_ctx != NULL) {
-        if (ngx_strncmp(value->data, "ttl=", 4) == 0) {
-            return ngx_http_fitnudge_jwks_time(cf, &source->ttl, value, 4, 1000, 86400 * 1000, "from 1s to 1d");
-        }
-
-        if (ngx_strncmp(value->data, "cooldown=", 9) == 0) {
-            return ngx_http_fitnudge_jwks_time(cf, &source->cooldown, value, 9, 100, 3600 * 1000, "from 100ms to 1h");
-        }
-
-        if (ngx_strncmp(value->data, "timeout=", 8) == 0) {
-            return ngx_http_fitnudge_jwks_time(cf, &source->timeout, value, 8, 100, 60 * 1000, "from 100ms to 1m");
-        }
-    }
-
-invalid:
-
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid parameter \"%V\" in \"fitnudge_jwks\"", value);
-
-    return NGX_CONF_ERROR;
-}
-
-
-static char *
-ngx_http_fitnudge_jwks_time(ngx_conf_t *cf, ngx_msec_t *to, ngx_str_t *value, size_t name, ngx_int_t min, ngx_int_t max,
-    const char *expected)
-{
-    ngx_int_t  n;
-    ngx_str_t  s;
-
-    s.data = value->data + name;
-    s.len = value->len - name;
-    n = ngx_parse_time(&s, 0);
-
-    if (*to != 0 || n < min || n > max) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid parameter \"%V\" in \"fitnudge_jwks\": a time %s is expected, once",
-                           value, expected);
-        return NGX_CONF_ERROR;
-    }
-
-    *to = (ngx_msec_t) n;
-
-    return NGX_CONF_OK;
-}
 
 
 /* --- shared memory ------------------------------------------------------ */
@@ -355,6 +168,7 @@ ngx_http_fitnudge_jwks_choose_slot(ngx_http_fitnudge_jwks_state_t *s)
     if (place != NULL && place->source != s->conf->hash) {
         place->source = s->conf->hash;
         place->len = 0;
+        place->loaded = 0;
         __atomic_store_n(&place->generation, 0, __ATOMIC_SEQ_CST);
     }
 
@@ -414,7 +228,7 @@ ngx_http_fitnudge_jwks_adopt(ngx_http_fitnudge_jwks_state_t *s)
 
 void
 ngx_http_fitnudge_jwks_start(ngx_shm_zone_t *zone, const ngx_http_fitnudge_jwks_source_t *sources, ngx_uint_t n,
-    const fn_jwt_policy_t *own)
+    const fn_jwt_trust_t *own)
 {
     ngx_uint_t                       i;
     fn_jwt_policy_t                 *policy;
@@ -424,7 +238,7 @@ ngx_http_fitnudge_jwks_start(ngx_shm_zone_t *zone, const ngx_http_fitnudge_jwks_
 
     ngx_http_fitnudge_jwks.n = n;
     ngx_http_fitnudge_jwks.generation = 1;
-    ngx_http_fitnudge_jwks.trusts[n].policy = *own;
+    ngx_http_fitnudge_jwks.trusts[n] = *own;
 
     if (zone != NULL) {
         ngx_http_fitnudge_jwks.shm = zone->data;
@@ -439,12 +253,12 @@ ngx_http_fitnudge_jwks_start(ngx_shm_zone_t *zone, const ngx_http_fitnudge_jwks_
         s = &ngx_http_fitnudge_jwks.states[i];
 
         policy = &ngx_http_fitnudge_jwks.trusts[i].policy;
-        *policy = *own;
+        *policy = own->policy;
         policy->key = NULL;
         policy->key_len = 0;
         policy->app_metadata = 1;
-        policy->issuer = s->conf->issuer ? s->conf->issuer : own->issuer;
-        policy->audience = s->conf->audience ? s->conf->audience : own->audience;
+        policy->issuer = s->conf->issuer ? s->conf->issuer : own->policy.issuer;
+        policy->audience = s->conf->audience ? s->conf->audience : own->policy.audience;
 
         if (s->conf->conf_ctx == NULL) {
             s->keys = s->conf->keys;
@@ -689,6 +503,13 @@ ngx_http_fitnudge_jwks_wait(ngx_http_request_t *r, const fn_jwt_t *t, ngx_msec_t
         }
 
         if (!s->fetching) {
+            /* what another process has fetched lately is what this one would get */
+            if (s->fetched && s->keys != NULL
+                && __atomic_load_n(&s->slot->loaded, __ATOMIC_RELAXED) + s->conf->cooldown > (uint64_t) now)
+            {
+                continue;
+            }
+
             if (s->fetched && (s->keys == NULL || (ngx_msec_int_t) (s->finished + s->conf->cooldown - now) > 0)) {
                 /* asked lately: who got no answer does not know */
                 rc = s->failures > 0 ? NGX_ERROR : rc;

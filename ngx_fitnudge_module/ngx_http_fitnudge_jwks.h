@@ -30,11 +30,11 @@ char *ngx_http_fitnudge_jwks_configure(ngx_conf_t *cf, ngx_http_fitnudge_jwks_so
 ngx_shm_zone_t *ngx_http_fitnudge_jwks_add_zone(ngx_conf_t *cf);
 
 /*
- * Worker process: trusts are those of `n` sources and of our own key, `own`, which comes last. Begins to fetch what is
+ * Worker process: trusts are those of `n` sources and of our own keys, `own`, which come last. Begins to fetch what is
  * not there.
  */
 void ngx_http_fitnudge_jwks_start(ngx_shm_zone_t *zone, const ngx_http_fitnudge_jwks_source_t *sources, ngx_uint_t n,
-    const fn_jwt_policy_t *own);
+    const fn_jwt_trust_t *own);
 
 /* The trusts as they are now; *generation changes with any of their keys. Returns how many. */
 ngx_uint_t ngx_http_fitnudge_jwks_trusts(const fn_jwt_trust_t **trusts, uint64_t *generation);

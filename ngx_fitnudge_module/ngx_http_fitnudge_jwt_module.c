@@ -9,19 +9,12 @@
 #include "ngx_http_fitnudge_jwks.h"
 #include "fn_access.h"
 #include "fn_token_cache.h"
+#include "../worker/libfitnudge/fn_key_pair.h"
 
 #include <sys/random.h>
 
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
-#include <openssl/rand.h>
 
-
-/* Double submit (docs/api.md): base64url(random || first half of HMAC-SHA256(secret, "csrf" || random)). */
-#define CSRF_RANDOM     16
-#define CSRF_MAC        16
-#define CSRF_TOKEN_LEN  43
 
 #define CACHE_MAX       65536
 #define CACHED_MAX      2048            /* bytes of a token that is worth its place */
@@ -37,21 +30,21 @@ typedef struct {
     ngx_uint_t          nrequired;
     ngx_int_t           cache;          /* entries */
     ngx_msec_t          stale;          /* 0: revocations may be as old as they are */
+    fn_jwt_trust_t      own;            /* keys of our own tokens */
+    ngx_str_t           published;      /* their public parts, a JSON Web Key Set */
 } ngx_http_fitnudge_jwt_conf_t;
 
 
 static ngx_int_t ngx_http_fitnudge_jwt_identify(ngx_http_request_t *r);
 static ngx_http_fitnudge_token_e ngx_http_fitnudge_jwt_judge(ngx_http_request_t *r, ngx_http_fitnudge_ctx_t *ctx,
     const ngx_str_t *token);
+static ngx_http_fitnudge_token_e ngx_http_fitnudge_jwt_refuse(ngx_http_request_t *r, fn_jwt_e e);
 static ngx_http_fitnudge_token_e ngx_http_fitnudge_jwt_verify(ngx_http_request_t *r, ngx_http_fitnudge_ctx_t *ctx,
     const ngx_str_t *token, const fn_jwt_trust_t *trusts, ngx_uint_t n, fn_jwt_e *e);
 static void ngx_http_fitnudge_jwt_woken(ngx_http_request_t *r);
 static ngx_int_t ngx_http_fitnudge_jwt_authorize(ngx_http_request_t *r);
 static ngx_int_t ngx_http_fitnudge_jwt_token(ngx_http_request_t *r, ngx_http_fitnudge_ctx_t *ctx,
     ngx_str_t *token);
-static ngx_int_t ngx_http_fitnudge_csrf_mac(const char *secret, const u_char *random, u_char *mac);
-static ngx_uint_t ngx_http_fitnudge_csrf_valid(ngx_http_request_t *r, const ngx_str_t *token);
-static ngx_int_t ngx_http_fitnudge_csrf_make(ngx_http_request_t *r, ngx_str_t *token);
 static ngx_int_t ngx_http_fitnudge_jwt_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_fitnudge_jwt_add_variables(ngx_conf_t *cf);
 static void *ngx_http_fitnudge_jwt_create_main_conf(ngx_conf_t *cf);
@@ -60,6 +53,8 @@ static char *ngx_http_fitnudge_jwt_leeway(ngx_conf_t *cf, ngx_command_t *cmd, vo
 static char *ngx_http_fitnudge_jwt_require(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 static char *ngx_http_fitnudge_jwt_stale(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 static ngx_int_t ngx_http_fitnudge_jwt_init(ngx_conf_t *cf);
+static ngx_int_t ngx_http_fitnudge_jwt_init_keys(ngx_conf_t *cf, ngx_http_fitnudge_jwt_conf_t *conf, char *pem);
+static void ngx_http_fitnudge_jwt_free_keys(void *data);
 static ngx_int_t ngx_http_fitnudge_jwt_init_process(ngx_cycle_t *cycle);
 static void ngx_http_fitnudge_jwt_exit_process(ngx_cycle_t *cycle);
 
@@ -237,9 +232,7 @@ ngx_http_fitnudge_jwt_judge(ngx_http_request_t *r, ngx_http_fitnudge_ctx_t *ctx,
     }
 
     if (e != FN_JWT_OK) {
-        ngx_log_error(NGX_LOG_INFO, r->connection->log, 0, "fitnudge: access token refused: %s", fn_jwt_strerror(e));
-
-        return NGX_FITNUDGE_TOKEN_INVALID;
+        return ngx_http_fitnudge_jwt_refuse(r, e);
     }
 
     if (ngx_fitnudge_shm_revoked(&ctx->claims, ngx_time())) {
@@ -258,6 +251,26 @@ ngx_http_fitnudge_jwt_judge(ngx_http_request_t *r, ngx_http_fitnudge_ctx_t *ctx,
 }
 
 
+static ngx_http_fitnudge_token_e
+ngx_http_fitnudge_jwt_refuse(ngx_http_request_t *r, fn_jwt_e e)
+{
+    static const ngx_fitnudge_counter_e  reasons[] = {
+        [FN_JWT_MALFORMED] = NGX_FITNUDGE_M_TOKENS_MALFORMED,
+        [FN_JWT_ALGORITHM] = NGX_FITNUDGE_M_TOKENS_ALGORITHM,
+        [FN_JWT_SIGNATURE] = NGX_FITNUDGE_M_TOKENS_SIGNATURE,
+        [FN_JWT_NOT_YET] = NGX_FITNUDGE_M_TOKENS_NOT_YET,
+        [FN_JWT_CLAIMS] = NGX_FITNUDGE_M_TOKENS_CLAIMS,
+        [FN_JWT_KEY] = NGX_FITNUDGE_M_TOKENS_KEY,
+        [FN_JWT_TYPE] = NGX_FITNUDGE_M_TOKENS_TYPE
+    };
+
+    ngx_log_error(NGX_LOG_INFO, r->connection->log, 0, "fitnudge: access token refused: %s", fn_jwt_strerror(e));
+    ngx_fitnudge_count(reasons[e], 1);
+
+    return NGX_FITNUDGE_TOKEN_INVALID;
+}
+
+
 /* Without what was known of it. VALID: *e says whether it is. */
 
 static ngx_http_fitnudge_token_e
@@ -270,6 +283,7 @@ ngx_http_fitnudge_jwt_verify(ngx_http_request_t *r, ngx_http_fitnudge_ctx_t *ctx
 
     if (*e == FN_JWT_OK) {
         *e = fn_jwt_accept(&ctx->claims, &t, trusts, n, ngx_time());
+        ngx_fitnudge_count(NGX_FITNUDGE_M_TOKENS_VERIFIED, 1);
     }
 
     if (*e != FN_JWT_KEY) {
@@ -413,164 +427,18 @@ ngx_http_fitnudge_jwt_token(ngx_http_request_t *r, ngx_http_fitnudge_ctx_t *ctx,
 }
 
 
-ngx_int_t
-ngx_http_fitnudge_csrf_check(ngx_http_request_t *r)
-{
-    ngx_str_t         cookie;
-    ngx_table_elt_t  *h;
-
-    h = ngx_http_fitnudge_find_header(r, "x-csrf-token");
-
-    if (h == NULL || h->value.len != CSRF_TOKEN_LEN
-        || ngx_http_fitnudge_cookie(r, "csrf_token", &cookie) != NGX_OK
-        || cookie.len != CSRF_TOKEN_LEN
-        || CRYPTO_memcmp(cookie.data, h->value.data, CSRF_TOKEN_LEN) != 0
-        || !ngx_http_fitnudge_csrf_valid(r, &cookie))
-    {
-        return NGX_DECLINED;
-    }
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_fitnudge_csrf_mac(const char *secret, const u_char *random, u_char *mac)
-{
-    u_char    text[4 + CSRF_RANDOM], digest[EVP_MAX_MD_SIZE];
-    unsigned  len;
-
-    ngx_memcpy(text, "csrf", 4);
-    ngx_memcpy(text + 4, random, CSRF_RANDOM);
-
-    if (HMAC(EVP_sha256(), secret, ngx_strlen(secret), text, sizeof(text), digest, &len) == NULL
-        || len < CSRF_MAC)
-    {
-        return NGX_ERROR;
-    }
-
-    ngx_memcpy(mac, digest, CSRF_MAC);
-
-    return NGX_OK;
-}
-
-
-static ngx_uint_t
-ngx_http_fitnudge_csrf_valid(ngx_http_request_t *r, const ngx_str_t *token)
-{
-    u_char                                bytes[CSRF_TOKEN_LEN], mac[CSRF_MAC];
-    ngx_str_t                             src, dst;
-    const ngx_http_fitnudge_main_conf_t  *fmcf;
-
-    fmcf = ngx_http_fitnudge_main_conf(r);
-
-    if (fmcf->settings.csrf_secret == NULL || token->len != CSRF_TOKEN_LEN) {
-        return 0;
-    }
-
-    src = *token;
-    dst.data = bytes;
-
-    return ngx_decode_base64url(&dst, &src) == NGX_OK
-           && dst.len == CSRF_RANDOM + CSRF_MAC
-           && ngx_http_fitnudge_csrf_mac(fmcf->settings.csrf_secret, bytes, mac) == NGX_OK
-           && CRYPTO_memcmp(mac, bytes + CSRF_RANDOM, CSRF_MAC) == 0;
-}
-
-
-static ngx_int_t
-ngx_http_fitnudge_csrf_make(ngx_http_request_t *r, ngx_str_t *token)
-{
-    u_char                                bytes[CSRF_RANDOM + CSRF_MAC];
-    ngx_str_t                             src;
-    const ngx_http_fitnudge_main_conf_t  *fmcf;
-
-    fmcf = ngx_http_fitnudge_main_conf(r);
-
-    if (RAND_bytes(bytes, CSRF_RANDOM) != 1
-        || ngx_http_fitnudge_csrf_mac(fmcf->settings.csrf_secret, bytes, bytes + CSRF_RANDOM) != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    token->data = ngx_pnalloc(r->pool, ngx_base64_encoded_length(sizeof(bytes)));
-    if (token->data == NULL) {
-        return NGX_ERROR;
-    }
-
-    src.data = bytes;
-    src.len = sizeof(bytes);
-
-    ngx_encode_base64url(token, &src);
-
-    return NGX_OK;
-}
-
-
-ngx_int_t
-ngx_http_fitnudge_csrf_handler(ngx_http_request_t *r)
-{
-    u_char                               *p;
-    size_t                                size;
-    ngx_str_t                             token, body, cookie;
-    const char                           *secure;
-    const ngx_http_fitnudge_main_conf_t  *fmcf;
-
-    fmcf = ngx_http_fitnudge_main_conf(r);
-
-    if (fmcf->settings.csrf_secret == NULL) {
-        return ngx_http_fitnudge_error(r, NGX_HTTP_SERVICE_UNAVAILABLE, NULL, NULL,
-                                       "Sign-in by cookies is not set up here.");
-    }
-
-    /* a token that is still good is kept, or a second tab would break the first */
-
-    if (ngx_http_fitnudge_cookie(r, "csrf_token", &token) != NGX_OK
-        || !ngx_http_fitnudge_csrf_valid(r, &token))
-    {
-        if (ngx_http_fitnudge_csrf_make(r, &token) != NGX_OK) {
-            return ngx_http_fitnudge_error(r, NGX_HTTP_INTERNAL_SERVER_ERROR, NULL, NULL, NULL);
-        }
-    }
-
-    secure = "";
-
-#if (NGX_HTTP_SSL)
-    if (r->connection->ssl) {
-        secure = "; Secure";
-    }
-#endif
-
-    size = 2 * token.len + 128;
-
-    p = ngx_pnalloc(r->pool, size);
-    if (p == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    body.data = p;
-    body.len = ngx_snprintf(p, size, "{\"csrf_token\":\"%V\"}", &token) - p;
-
-    cookie.data = p + body.len;
-    cookie.len = ngx_slprintf(cookie.data, p + size, "csrf_token=%V; Path=/; SameSite=Strict%s",
-                              &token, secure)
-                 - cookie.data;
-
-    if (ngx_http_fitnudge_header(r, "Set-Cookie", cookie.data, cookie.len) != NGX_OK) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    return ngx_http_fitnudge_send_json(r, NGX_HTTP_OK, &body, 0);
-}
-
-
-/* Whoever verifies our tokens elsewhere asks for this. A shared secret is no public key: there is none to give. */
+/* Whoever verifies our tokens elsewhere asks for this. A shared secret is no public key: then there is none to give. */
 
 ngx_int_t
 ngx_http_fitnudge_jwks_handler(ngx_http_request_t *r)
 {
-    static const ngx_str_t  body = ngx_string("{\"keys\":[]}");
+    ngx_str_t                            body;
+    const ngx_http_fitnudge_jwt_conf_t  *conf;
+
     static const ngx_str_t  cache = ngx_string("public, max-age=300");
+
+    conf = ngx_http_get_module_main_conf(r, ngx_http_fitnudge_jwt_module);
+    body = conf->published;
 
     return ngx_http_fitnudge_send(r, NGX_HTTP_OK, NULL, &body, NULL, &cache);
 }
@@ -631,6 +499,15 @@ ngx_http_fitnudge_jwt_variable(ngx_http_request_t *r, ngx_http_variable_value_t 
         fn_buf_free(&b);
         v->not_found = 1;
         return NGX_OK;
+    }
+
+    /* what goes into headers and logs must not end them */
+    for (i = 0; i < b.len; i++) {
+        if ((u_char) b.data[i] < 0x20 || b.data[i] == 0x7f) {
+            fn_buf_free(&b);
+            v->not_found = 1;
+            return NGX_OK;
+        }
     }
 
     v->data = ngx_pnalloc(r->pool, b.len);
@@ -825,6 +702,13 @@ ngx_http_fitnudge_jwt_init(ngx_conf_t *cf)
     fmcf->jwt.leeway_s = (unsigned) conf->leeway;
     fmcf->jwt.required = conf->nrequired ? conf->required : NULL;
 
+    conf->own.policy = fmcf->jwt;
+    ngx_str_set(&conf->published, "{\"keys\":[]}");
+
+    if (fmcf->settings.jwt_keys != NULL && ngx_http_fitnudge_jwt_init_keys(cf, conf, fmcf->settings.jwt_keys) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     sources = conf->sources.elts;
 
     for (i = 0; i < conf->sources.nelts; i++) {
@@ -857,6 +741,58 @@ ngx_http_fitnudge_jwt_init(ngx_conf_t *cf)
 }
 
 
+/* The edge signs nothing: it keeps the public parts only, and forgets the others before a process is made. */
+
+static ngx_int_t
+ngx_http_fitnudge_jwt_init_keys(ngx_conf_t *cf, ngx_http_fitnudge_jwt_conf_t *conf, char *pem)
+{
+    fn_buf_t             b = FN_BUF_INIT;
+    ngx_int_t            rc;
+    ngx_str_t            text;
+    fn_jwks_t           *pairs;
+    const char          *err;
+    ngx_pool_cleanup_t  *cln;
+
+    pairs = fn_key_pairs_parse(pem, &err);
+    ngx_explicit_memzero(pem, ngx_strlen(pem));
+
+    cln = ngx_pool_cleanup_add(cf->pool, 0);
+    rc = NGX_ERROR;
+
+    if (pairs != NULL && cln != NULL && fn_key_pairs_publish(&b, pairs) == 0) {
+        text.len = b.len;
+        text.data = (u_char *) b.data;
+
+        conf->published.len = b.len;
+        conf->published.data = ngx_pstrdup(cf->pool, &text);
+        conf->own.keys = fn_jwks_parse(b.data, b.len, FN_JWKS_PUBLIC, &err);
+
+        if (conf->own.keys != NULL) {
+            cln->handler = ngx_http_fitnudge_jwt_free_keys;
+            cln->data = (void *) conf->own.keys;
+
+            rc = conf->published.data != NULL && conf->own.keys->n == pairs->n ? NGX_OK : NGX_ERROR;
+        }
+    }
+
+    if (rc != NGX_OK) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"fitnudge_jwt_keys\" cannot be used: %s", err != NULL ? err : "no memory");
+    }
+
+    fn_jwks_free(pairs);
+    fn_buf_free(&b);
+
+    return rc;
+}
+
+
+static void
+ngx_http_fitnudge_jwt_free_keys(void *data)
+{
+    fn_jwks_free(data);
+}
+
+
 static ngx_int_t
 ngx_http_fitnudge_jwt_init_process(ngx_cycle_t *cycle)
 {
@@ -876,7 +812,7 @@ ngx_http_fitnudge_jwt_init_process(ngx_cycle_t *cycle)
 
     conf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_fitnudge_jwt_module);
 
-    ngx_http_fitnudge_jwks_start(conf->zone, conf->sources.elts, conf->sources.nelts, &fmcf->jwt);
+    ngx_http_fitnudge_jwks_start(conf->zone, conf->sources.elts, conf->sources.nelts, &conf->own);
 
     if (conf->cache > 0) {
         if (getrandom(&seed, sizeof(seed), 0) != (ssize_t) sizeof(seed)) {

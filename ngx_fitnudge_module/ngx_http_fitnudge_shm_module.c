@@ -59,7 +59,7 @@ typedef struct {
     ngx_uint_t                layout;
     uint64_t                  epoch;
     uint64_t                  evicted;
-    uint64_t                  heard;            /* ngx_current_msec when the revocations were last known to be complete */
+    uint64_t                  heard;            /* ngx_current_msec when the revocations were last known to be complete; 0: never */
     uint64_t                  seen[NGX_FITNUDGE_SHM_KINDS];     /* entries ever made: most kinds have none */
     ngx_uint_t                counters_mask;
     ngx_uint_t                slots_n;
@@ -222,8 +222,15 @@ ngx_fitnudge_shm_heard(void)
 ngx_uint_t
 ngx_fitnudge_shm_stale(ngx_msec_t ms)
 {
-    return ngx_fitnudge_shm != NULL
-           && (uint64_t) ngx_current_msec > __atomic_load_n(&ngx_fitnudge_shm->heard, __ATOMIC_SEQ_CST) + ms;
+    uint64_t  heard;
+
+    if (ngx_fitnudge_shm == NULL) {
+        return 0;
+    }
+
+    heard = __atomic_load_n(&ngx_fitnudge_shm->heard, __ATOMIC_SEQ_CST);
+
+    return heard == 0 || (uint64_t) ngx_current_msec > heard + ms;
 }
 
 
@@ -346,7 +353,6 @@ ngx_fitnudge_shm_init_zone(ngx_shm_zone_t *zone, void *data)
 
     /* a zone made anew must not repeat the generations of the one before */
     sh->epoch = (uint64_t) ngx_time();
-    sh->heard = (uint64_t) ngx_current_msec;
     sh->layout = LAYOUT;
 
     pool->data = sh;

@@ -14,7 +14,7 @@ use Test::More;
 use Time::HiRes qw(sleep time);
 
 my $iss = 'https://project.supabase.co/auth/v1';
-my $port = free_port('127.0.0.1');
+my ($port, $h2) = map { free_port('127.0.0.1') } 1 .. 2;
 my $server = <<"CONF";
 fitnudge_jwks /_keys issuer=$iss cooldown=300ms timeout=1500ms;
 location = /_keys {
@@ -26,7 +26,7 @@ location = /_keys {
 }
 CONF
 
-my $s = FitNudge::Test::Stack->new(nginx_workers => 1, server => $server);
+my $s = FitNudge::Test::Stack->new(nginx_workers => 1, server => $server, http => "server { listen 127.0.0.1:$h2 http2; fitnudge on; }");
 $s->prepare;
 start_fake();
 $s->start;
@@ -113,6 +113,26 @@ subtest 'claims of Supabase' => sub {
     is((grep { ($_->{authorization} // $_->{cookie}) } asked()), 0, 'the publisher never sees a token');
     works(sign_token($es, claims(app_metadata => { plan => 'pro' })), 'a plan in app_metadata');
     refused(sign_token($es, claims(app_metadata => { plan => "a\nb" })), 'a plan that is none');
+    my $stranger = sign_token($es, claims(sub => FitNudge::Test::Stack::uuid()));
+    for my $ask ([GET => '/users/me'], [GET => '/goals'], [POST => '/goals', json => { title => 'Run', frequency => 3 }], [PATCH => '/users/me', json => { name => 'X' }], [POST => '/auth/logout', json => {}]) {
+        my ($method, $path, @o) = @$ask;
+        my $res = call($s, $method => $path, token => $stranger, ua => agent(), @o);
+        cmp_ok($res->code // 0, '<', 500, "somebody we do not know: $method $path") or diag($res->body);
+        note("$method $path: " . $res->code . ' ' . $res->body);
+    }
+};
+
+subtest 'signing out' => sub {
+    my ($here, $there) = map { claims() } 1 .. 2;
+    my ($one, $other, $beside) = map { sign_token($es, $_) } $here, { %$here, aal => 'aal2' }, $there;
+    works($_, 'signed in') for $one, $other, $beside;
+    status_ok(call($s, POST => '/auth/logout', token => $one, json => {}, ua => agent()), 204, 'sign out');
+    refused($_, 'the session of somebody else is over for us') for $one, $other;
+    works($_, 'other sessions are not') for $beside, $u->{token};
+    my $v = new_user($s);
+    my ($mine, $far) = map { sign_token($es, claims(sub => $v->{id})) } 1 .. 2;
+    status_ok(call($s, POST => '/auth/logout', token => $mine, json => { everywhere => \1 }, ua => agent()), 204, 'sign out everywhere');
+    refused($_, 'all of them') for $mine, $far, $v->{token};
 };
 
 subtest 'rotation' => sub {
@@ -204,6 +224,28 @@ subtest 'HTTP/1.1 keeps its connection' => sub {
     fake(delay_ms => 0);
 };
 
+subtest 'HTTP/2' => sub {
+    my $start = sub ($token, $n, $time = 20) {
+        return map {
+            open my $fh, '-|', 'curl', '-s', '--max-time', $time, '--http2-prior-knowledge', '-w', '%{http_version} %{http_code} ', '-H', "Authorization: Bearer $token", '-o', '/dev/null', "http://127.0.0.1:$h2/api/v1/users/me" or die $!;
+            $fh;
+        } 1 .. $n;
+    };
+    my $ask = sub (@o) { join '', map { my $fh = $_; local $/; scalar <$fh> } $start->(@o) };
+    cooled();
+    forget();
+    my $new = make_key('ES256', kid => 'h2');
+    fake(set => jwks($es, $new), delay_ms => 500);
+    is($ask->(sign_token($new, claims()), 3), '2 200 ' x 3, 'streams wait');
+    cmp_ok(scalar(asked()), '<=', 2, 'for one fetch, or two when one came late');
+    cooled();
+    fake(mode => 'hang');
+    $ask->(sign_token($new, claims(), header => { kid => 'h3' }), 1, 0.4);
+    is($ask->(sign_token($new, claims()), 1), '2 200 ', 'one that was given up hurts nobody');
+    fake(mode => 'ok', delay_ms => 0);
+    ok(poll(10, sub { me(sign_token($es, claims()))->code == 200 }), 'and the publisher is back');
+};
+
 subtest 'reload' => sub {
     fake(set => jwks($es));
     ok(reload(), 'reload');
@@ -212,6 +254,21 @@ subtest 'reload' => sub {
     ok(reload(), 'reload while the publisher is away');
     works(sign_token($es, claims()), 'keys outlive the process');
     fake(mode => 'ok');
+
+    # a process that may not wait for its fetch, nor for who waits for it
+    fake(mode => 'hang');
+    cooled();
+    forget();
+    my $conf = path($s->dir, 'nginx.conf');
+    $conf->spurt($conf->slurp =~ s/worker_shutdown_timeout \w+;/worker_shutdown_timeout 10ms;/r);
+    ok(reload(), 'reload');
+    my @cut = map { raw_start($s, "GET /api/v1/users/me HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " . sign_token($es, claims(), header => { kid => "cut$_" }) . "\r\n\r\n") } 1 .. 3;
+    ok(poll(10, sub { scalar(asked()) >= 2 }), 'a fetch is under way') or diag(scalar(asked()));
+    ok(reload(), 'reload');
+    close $_ for @cut;
+    works(sign_token($es, claims()), 'the next process knows the keys');
+    $s->write_conf;
+    ok(reload(), 'reload');
 
     # nginx stops gracefully while it fetches, and at once
     for my $how (qw(QUIT TERM)) {
@@ -287,14 +344,14 @@ subtest 'files' => sub {
 subtest 'settings' => sub {
     my $file = path($s->dir, 'keys.json')->spurt(encode_json(jwks($es)));
     $s->{shared} = "fitnudge_jwks file:$file issuer=$iss audience=mobile;\nfitnudge_jwt_require jti email;\nfitnudge_jwt_leeway 60s;\nfitnudge_jwt_cache 0;\nfitnudge_jwt_audience people;";
-    $s->{server} = 'add_header X-Claims "$fitnudge_claim_sub|$fitnudge_claim_role|$fitnudge_claim_plan|$fitnudge_claim_session_id|$fitnudge_claim_jti|$fitnudge_claim_email|$fitnudge_claim_n|$fitnudge_claim_b|$fitnudge_claim_amr|$fitnudge_claim_" always;';
+    $s->{server} = 'add_header X-Claims "$fitnudge_claim_sub|$fitnudge_claim_role|$fitnudge_claim_plan|$fitnudge_claim_session_id|$fitnudge_claim_jti|$fitnudge_claim_email|$fitnudge_claim_n|$fitnudge_claim_b|$fitnudge_claim_amr|$fitnudge_claim_evil|$fitnudge_claim_" always;';
     $s->write_conf;
     ok(reload(), 'reload');
-    my %c = (aud => 'mobile', jti => 't1', session_id => undef, n => 7, b => \1, app_metadata => { plan => 'pro', role => 'support' });
+    my %c = (aud => 'mobile', jti => 't1', session_id => undef, n => 7, b => \1, evil => "a\r\nSet-Cookie: b", app_metadata => { plan => 'pro', role => 'support' });
     ok(poll(10, sub { me(sign_token($es, claims(%c)))->code == 200 }), 'claims that are required');
-    is(me(sign_token($es, claims(%c)))->headers->header('X-Claims'), "$u->{id}|support|pro||t1|ada\@example.com|7|true||", 'variables');
-    is(call($s, GET => '/health', ua => agent())->headers->header('X-Claims'), '|||||||||', 'none without a token');
-    is(me(sign_token($es, claims(%c, exp => time - 3600)))->headers->header('X-Claims'), '|||||||||', 'nor with one that is refused');
+    is(me(sign_token($es, claims(%c)))->headers->header('X-Claims'), "$u->{id}|support|pro||t1|ada\@example.com|7|true|||", 'variables');
+    is(call($s, GET => '/health', ua => agent())->headers->header('X-Claims'), '||||||||||', 'none without a token');
+    is(me(sign_token($es, claims(%c, exp => time - 3600)))->headers->header('X-Claims'), '||||||||||', 'nor with one that is refused');
     works(sign_token($es, claims(%c, exp => time - 30)), 'leeway');
     refused(sign_token($es, claims(%c, exp => time - 90)), 'and its end');
     refused(sign_token($es, claims(%c, jti => undef)), 'no jti');

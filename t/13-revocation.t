@@ -70,6 +70,22 @@ subtest 'kinds' => sub {
     everywhere(new_user($s)->{token}, 200, 'somebody else');
 };
 
+subtest 'from PostgreSQL' => sub {
+    my $v = new_user($s);
+    my $mine = sub (%more) { token(sub => $v->{id}, iat => $now - 20, %more) };
+    my %t = (one => $mine->(jti => 'sql:one'), two => $mine->(jti => 'sql:two'));
+    everywhere($t{$_}, 200, "$_ is good") for sort keys %t;
+    $s->sql("SELECT pool.revoke('$v->{id}', 'jti:sql:one', now() + interval '15 minutes')");
+    everywhere($t{one}, 401, 'one token', seconds => 20);
+    everywhere($t{two}, 200, 'and no other');
+    $s->sql("SELECT pool.revoke_user('$v->{id}')");
+    everywhere($_, 401, 'all of a user', seconds => 20) for $t{two}, $v->{token};
+    everywhere($u->{token}, 200, 'and of no other');
+    my @kept = $s->redis(ZRANGE => '{fn}:revoked', 0, -1);
+    @kept = map { ref ? @$_ : $_ } @kept;
+    is(scalar(grep { $_ eq 'jti:sql:one' || /\Auser:$v->{id}:\d+\z/ } @kept), 2, 'it is remembered') or diag(explain(\@kept));
+};
+
 subtest 'Redis is restarted' => sub {
     my $mine = token(jti => 'late', session_id => undef, iat => $now - 20);
     my $also = token(jti => 'soon', session_id => undef, iat => $now - 20);
@@ -132,6 +148,15 @@ subtest 'a revocation list that is stale' => sub {
     status_ok(call($s, GET => '/health/live', ua => agent()), 200, 'anyone may still ask what needs no token');
     $s->start_redis;
     ok(poll(20, sub { my @c = calls($s, map { [GET => '/users/me', token => $t, ua => agent()] } 1 .. 8); !grep { ($_->code // 0) != 200 } @c }), 'good again when Redis is');
+
+    # nobody has ever loaded the list
+    $s->stop_process('nginx', 'TERM', 15);
+    $s->stop_redis;
+    $s->start_nginx;
+    ok(poll(20, sub { ($ask->($t)->code // 0) == 503 }), 'a start without Redis');
+    error_ok($ask->($t), 503, 'accepts no token', constraint => 'token');
+    $s->start_redis;
+    ok(poll(20, sub { ($ask->($t)->code // 0) == 200 }), 'until it has loaded the list');
 };
 
 $other->assert_clean(qr/connect\(\)|No such file|Connection refused/);

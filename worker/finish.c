@@ -9,6 +9,7 @@
 #include "delivery.h"
 #include "libfitnudge/fn_keys.h"
 #include "libfitnudge/fn_log.h"
+#include "libfitnudge/fn_revoked.h"
 #include "libfitnudge/fn_time.h"
 
 #define FN_KEY_MAX  256
@@ -220,28 +221,22 @@ fn_finish_reply(fn_finish_t *f, const fn_task_t *t, unsigned status, const char 
 }
 
 
-/* "revoked:<session>:<unix s>" is remembered as well as published. */
+/* What is revoked is remembered as well as published. */
 static void
 fn_finish_revoked(fn_finish_t *f, const fn_span_t *tag)
 {
-    char       session[FN_UUID_LEN + 1];
-    size_t     i;
+    char       member[FN_REVOKED_MAX + 1];
     uint64_t   until;
+    fn_span_t  what;
 
-    if (tag->n < sizeof("revoked:") + FN_UUID_LEN || memcmp(tag->p, "revoked:", 8) != 0
-        || tag->p[8 + FN_UUID_LEN] != ':')
-    {
+    if (!fn_revoked_read(tag->p, tag->n, &what, &until)) {
         return;
     }
 
-    memcpy(session, tag->p + 8, FN_UUID_LEN);
-    session[FN_UUID_LEN] = '\0';
+    memcpy(member, what.p, what.n);
+    member[what.n] = '\0';
 
-    for (until = 0, i = 9 + FN_UUID_LEN; i < tag->n && tag->p[i] >= '0' && tag->p[i] <= '9'; i++) {
-        until = until * 10 + (uint64_t) (tag->p[i] - '0');
-    }
-
-    fn_finish_op(f, "revoked", session, "", 0, until);
+    fn_finish_op(f, "revoked", member, "", 0, until);
 }
 
 

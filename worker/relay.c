@@ -14,6 +14,7 @@
 #include "libfitnudge/fn_envelope.h"
 #include "libfitnudge/fn_keys.h"
 #include "libfitnudge/fn_log.h"
+#include "libfitnudge/fn_revoked.h"
 #include "libfitnudge/fn_time.h"
 #include "libfitnudge/fn_uuid.h"
 
@@ -86,7 +87,9 @@ fn_relay_tags(fn_redis_t *r, const char *array)
     int        rc;
     char      *tag;
     size_t     n;
+    uint64_t   until;
     fn_buf_t   all = FN_BUF_INIT;
+    fn_span_t  what;
 
     tag = malloc(strlen(array) + 1);
 
@@ -103,10 +106,9 @@ fn_relay_tags(fn_redis_t *r, const char *array)
             rc = fn_relay_generation(r, tag);
         }
 
-        /* revoked:<session>:<unix s> */
-        if (rc == 0 && strncmp(tag, "revoked:", 8) == 0 && n > 9 + FN_UUID_LEN) {
-            rc = fn_relay_done(fn_redis_command(r, "ZADD %s GT %s %b", FN_K_REVOKED, tag + 9 + FN_UUID_LEN,
-                                                tag + 8, (size_t) FN_UUID_LEN));
+        if (rc == 0 && fn_revoked_read(tag, n, &what, &until)) {
+            rc = fn_relay_done(fn_redis_command(r, "ZADD %s GT %llu %b", FN_K_REVOKED, (unsigned long long) until,
+                                                what.p, what.n));
         }
     }
 

@@ -147,11 +147,19 @@ CREATE FUNCTION jobs.auth_logout(p_id uuid, p_user uuid, p_req jsonb, p_ctx json
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 DECLARE
     v_secure text := CASE WHEN (p_req #>> '{meta,tls}')::boolean THEN '; Secure' ELSE '' END;
+    v_session uuid := (p_req #>> '{meta,session_id}')::uuid;
+    v_everywhere boolean := coalesce((p_req #>> '{body,everywhere}')::boolean, false);
+    v_ours boolean := v_session IS NULL OR pool.end_sessions(p_user, v_session);
 BEGIN
-    IF coalesce((p_req #>> '{body,everywhere}')::boolean, false) THEN
+    IF v_everywhere THEN
         PERFORM pool.end_sessions(p_user, NULL);
-    ELSIF p_req #>> '{meta,session_id}' IS NOT NULL THEN
-        PERFORM pool.end_sessions(p_user, (p_req #>> '{meta,session_id}')::uuid);
+    END IF;
+
+    -- A session of somebody else, whose tokens are accepted: only these can be ended here.
+    IF NOT v_ours AND v_everywhere THEN
+        PERFORM pool.revoke_user(p_user);
+    ELSIF NOT v_ours THEN
+        PERFORM pool.revoke(p_user, v_session::text, now() + interval '1 day');
     END IF;
 
     RETURN pool.ok(204, '', CASE WHEN (p_req #>> '{meta,cookie}')::boolean THEN

@@ -12,7 +12,8 @@ apply(const fn_conf_directive_t *d, void *data)
 {
     const fn_setting_t  *s = fn_setting_find(d->argv[0], d->depth == 2 ? FN_SCOPE_WORKER : FN_SCOPE_HTTP);
 
-    if (s != NULL && s->type != FN_S_SECRET && s->type != FN_S_SECRET_URL && s->type != FN_S_SECRET_JSON && d->argc == 2) {
+    if (s != NULL && s->type != FN_S_SECRET && s->type != FN_S_SECRET_URL && s->type != FN_S_SECRET_JSON
+        && s->type != FN_S_SECRET_KEYS && d->argc == 2) {
         return fn_setting_apply(data, s, d->argv[1]);
     }
 

@@ -12,6 +12,7 @@
 #include <openssl/hmac.h>
 
 #include "../libfitnudge/fn_jwt.h"
+#include "../libfitnudge/fn_key_pair.h"
 #include "../libfitnudge/fn_time.h"
 #include "../libfitnudge/fn_uuid.h"
 #include "digest.h"
@@ -24,6 +25,7 @@
 
 static int fn_auth_refresh_token(fn_buf_t *b, const fn_settings_t *s, const fn_span_t *id);
 static int fn_auth_add_common(fn_buf_t *ctx, const fn_settings_t *s, const fn_span_t *id);
+static int fn_auth_pair(const fn_settings_t *s, const fn_jwk_t **pair);
 static int fn_auth_access_token(fn_buf_t *b, const fn_settings_t *s, const char *user, const fn_json_field_t *session);
 static void fn_auth_add_cookie(fn_buf_t *b, const char *name, const fn_buf_t *value, const char *path,
                                int64_t ttl_ms, int secure);
@@ -270,13 +272,44 @@ fn_auth_add_common(fn_buf_t *ctx, const fn_settings_t *s, const fn_span_t *id)
 }
 
 
+/* The key pair that signs, NULL: the secret does. Read once: a process keeps its settings. 0 or -1. */
+static int
+fn_auth_pair(const fn_settings_t *s, const fn_jwk_t **pair)
+{
+    const char         *err;
+    static fn_jwks_t   *pairs;
+    static const char  *from;
+
+    *pair = NULL;
+
+    if (s->jwt_keys == NULL) {
+        return 0;
+    }
+
+    if (from != s->jwt_keys) {
+        fn_jwks_free(pairs);
+        pairs = fn_key_pairs_parse(s->jwt_keys, &err);
+        from = pairs ? s->jwt_keys : NULL;
+    }
+
+    if (pairs == NULL) {
+        return -1;
+    }
+
+    *pair = &pairs->keys[0];
+
+    return 0;
+}
+
+
 /* `session` points to the fields id, role, plan. */
 static int
 fn_auth_access_token(fn_buf_t *b, const fn_settings_t *s, const char *user, const fn_json_field_t *session)
 {
-    uint64_t         now;
-    fn_jwt_claims_t  claims;
-    fn_jwt_policy_t  policy;
+    uint64_t          now;
+    const fn_jwk_t   *pair;
+    fn_jwt_claims_t   claims;
+    fn_jwt_policy_t   policy;
 
     memset(&claims, 0, sizeof(claims));
     memset(&policy, 0, sizeof(policy));
@@ -302,7 +335,11 @@ fn_auth_access_token(fn_buf_t *b, const fn_settings_t *s, const char *user, cons
     policy.issuer = s->jwt_issuer;
     policy.audience = s->jwt_audience;
 
-    return fn_jwt_sign(b, &policy, &claims) == 0 && !b->failed ? 0 : -1;
+    if (fn_auth_pair(s, &pair) != 0) {
+        return -1;
+    }
+
+    return fn_jwt_sign_with(b, &policy, pair, &claims) == 0 && !b->failed ? 0 : -1;
 }
 
 

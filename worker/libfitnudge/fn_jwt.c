@@ -2,12 +2,10 @@
 #include <string.h>
 #include <strings.h>
 
-#include <openssl/crypto.h>
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
 #include <yajl/yajl_parse.h>
 
 #include "fn_jwt.h"
+#include "fn_utf8.h"
 #include "fn_uuid.h"
 
 #define FN_JWT_MEMBERS  32      /* names remembered to find duplicates */
@@ -42,82 +40,6 @@ typedef struct {
     size_t                  copied;
     char                    copies[FN_JWT_ESCAPED];
 } fn_jwt_reader_t;
-
-
-static const char  fn_b64_chars[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-
-
-void
-fn_base64url_encode(fn_buf_t *b, const void *data, size_t n)
-{
-    char                  out[4];
-    size_t                i, left;
-    uint32_t              v;
-    const unsigned char  *p = data;
-
-    for (i = 0; i < n; i += 3) {
-        left = n - i;
-        v = (uint32_t) p[i] << 16 | (left > 1 ? (uint32_t) p[i + 1] << 8 : 0) | (left > 2 ? p[i + 2] : 0);
-
-        out[0] = fn_b64_chars[v >> 18];
-        out[1] = fn_b64_chars[v >> 12 & 63];
-        out[2] = fn_b64_chars[v >> 6 & 63];
-        out[3] = fn_b64_chars[v & 63];
-
-        fn_buf_add(b, out, left > 2 ? 4 : left + 1);
-    }
-}
-
-
-static int
-fn_b64_value(unsigned char c)
-{
-    if (c >= 'A' && c <= 'Z') {
-        return c - 'A';
-    }
-    if (c >= 'a' && c <= 'z') {
-        return c - 'a' + 26;
-    }
-    if (c >= '0' && c <= '9') {
-        return c - '0' + 52;
-    }
-
-    return c == '-' ? 62 : c == '_' ? 63 : -1;
-}
-
-
-long
-fn_base64url_decode(void *out, size_t out_size, const char *s, size_t n)
-{
-    int             v;
-    size_t          i, bits, len;
-    uint32_t        acc;
-    unsigned char  *o = out;
-
-    if (n % 4 == 1 || n / 4 * 3 + 2 < n / 4) {
-        return -1;
-    }
-
-    for (i = 0, bits = 0, len = 0, acc = 0; i < n; i++) {
-        v = fn_b64_value((unsigned char) s[i]);
-        if (v < 0) {
-            return -1;
-        }
-
-        acc = (acc << 6 | (uint32_t) v) & 0xffffff;
-        bits += 6;
-
-        if (bits >= 8) {
-            bits -= 8;
-            if (len == out_size) {
-                return -1;
-            }
-            o[len++] = (unsigned char) (acc >> bits);
-        }
-    }
-
-    return acc & ((1u << bits) - 1) ? -1 : (long) len;
-}
 
 
 /* --- reading ------------------------------------------------------------ */
@@ -500,7 +422,8 @@ fn_jwt_parse(fn_jwt_reader_t *j, const char *p, size_t n)
         fn_jwt_enter, fn_jwt_key, fn_jwt_close, fn_jwt_open_array, fn_jwt_close
     };
 
-    h = yajl_alloc(&callbacks, NULL, j);
+    /* yajl lets through what is longer than it needs to be */
+    h = fn_utf8_valid(p, n) ? yajl_alloc(&callbacks, NULL, j) : NULL;
     if (h == NULL) {
         return -1;
     }
@@ -677,6 +600,7 @@ fn_jwt_accept(fn_jwt_claims_t *out, const fn_jwt_t *t, const fn_jwt_trust_t *tru
     long                    len;
     size_t                  i, k, nkeys;
     fn_jwk_t                own;
+    fn_jwt_e                refused;
     const fn_jwk_t         *key;
     unsigned char           sig[FN_JWT_MAX];
     const fn_jwt_policy_t  *policy;
@@ -687,6 +611,7 @@ fn_jwt_accept(fn_jwt_claims_t *out, const fn_jwt_t *t, const fn_jwt_trust_t *tru
     }
 
     memset(&own, 0, sizeof(own));
+    refused = FN_JWT_OK;
     meant = 0;
     tries = 0;
 
@@ -707,10 +632,23 @@ fn_jwt_accept(fn_jwt_claims_t *out, const fn_jwt_t *t, const fn_jwt_trust_t *tru
 
             tries++;
 
-            if (fn_jwk_verify(key, t->alg, t->input.p, t->input.n, sig, (size_t) len)) {
-                return fn_jwt_read(out, policy, t, now_s);
+            if (!fn_jwk_verify(key, t->alg, t->input.p, t->input.n, sig, (size_t) len)) {
+                continue;
             }
+
+            refused = fn_jwt_read(out, policy, t, now_s);
+
+            /* the same key may be trusted for another issuer as well */
+            if (refused != FN_JWT_CLAIMS) {
+                return refused;
+            }
+
+            break;
         }
+    }
+
+    if (refused != FN_JWT_OK) {
+        return refused;
     }
 
     if (t->kid_len == 0) {
@@ -744,165 +682,6 @@ fn_jwt_verify(fn_jwt_claims_t *out, const fn_jwt_policy_t *policy,
     t.kid_len = 0;          /* there is one key only */
 
     return fn_jwt_accept(out, &t, &trust, 1, now_s);
-}
-
-
-/* --- one claim ---------------------------------------------------------- */
-
-typedef struct {
-    fn_buf_t    *b;
-    const char  *name;
-    size_t       len;
-    int          depth, named, found;
-} fn_jwt_finder_t;
-
-
-static int
-fn_jwt_find_text(void *ctx, const char *p, size_t n)
-{
-    fn_jwt_finder_t  *f = ctx;
-
-    if (f->depth == 1 && f->named) {
-        fn_buf_add(f->b, p, n);
-        f->found = 1;
-        return 0;
-    }
-
-    return 1;
-}
-
-
-static int
-fn_jwt_find_string(void *ctx, const unsigned char *p, size_t n)
-{
-    return fn_jwt_find_text(ctx, (const char *) p, n);
-}
-
-
-static int
-fn_jwt_find_boolean(void *ctx, int value)
-{
-    return fn_jwt_find_text(ctx, value ? "true" : "false", value ? 4 : 5);
-}
-
-
-static int
-fn_jwt_find_name(void *ctx, const unsigned char *p, size_t n)
-{
-    fn_jwt_finder_t  *f = ctx;
-
-    f->named = f->depth == 1 && n == f->len && memcmp(p, f->name, n) == 0;
-
-    return 1;
-}
-
-
-static int
-fn_jwt_find_open(void *ctx)
-{
-    ((fn_jwt_finder_t *) ctx)->depth++;
-
-    return 1;
-}
-
-
-static int
-fn_jwt_find_close(void *ctx)
-{
-    ((fn_jwt_finder_t *) ctx)->depth--;
-
-    return 1;
-}
-
-
-int
-fn_jwt_claim(fn_buf_t *b, const char *token, size_t len, const char *name, size_t name_len)
-{
-    char             text[FN_JWT_MAX];
-    long             n;
-    fn_jwt_t         t;
-    yajl_handle      h;
-    fn_jwt_finder_t  f = { b, name, name_len, 0, 0, 0 };
-
-    static const yajl_callbacks  callbacks = {
-        NULL, fn_jwt_find_boolean, NULL, NULL, fn_jwt_find_text, fn_jwt_find_string,
-        fn_jwt_find_open, fn_jwt_find_name, fn_jwt_find_close, fn_jwt_find_open, fn_jwt_find_close
-    };
-
-    if (fn_jwt_open(&t, token, len) != FN_JWT_OK) {
-        return -1;
-    }
-
-    n = fn_base64url_decode(text, sizeof(text), t.payload.p, t.payload.n);
-    h = n > 0 ? yajl_alloc(&callbacks, NULL, &f) : NULL;
-
-    if (h == NULL) {
-        return -1;
-    }
-
-    (void) yajl_parse(h, (const unsigned char *) text, (size_t) n);
-    (void) yajl_complete_parse(h);
-    yajl_free(h);
-
-    return f.found && !b->failed ? 0 : -1;
-}
-
-
-/* --- signing ------------------------------------------------------------ */
-
-static void
-fn_jwt_member(fn_buf_t *b, const char *name, const char *value)
-{
-    if (value == NULL || *value == '\0') {
-        return;
-    }
-
-    fn_buf_addf(b, "\"%s\":", name);
-    fn_buf_add_json_string(b, value, strlen(value));
-    fn_buf_add(b, ",", 1);
-}
-
-
-int
-fn_jwt_sign(fn_buf_t *b, const fn_jwt_policy_t *policy, const fn_jwt_claims_t *c)
-{
-    size_t         start = b->len;
-    fn_buf_t       payload = FN_BUF_INIT;
-    unsigned       mac_len;
-    unsigned char  mac[EVP_MAX_MD_SIZE];
-
-    static const char  header[] = "{\"alg\":\"HS256\",\"typ\":\"JWT\"}";
-
-    fn_buf_add(&payload, "{", 1);
-    fn_jwt_member(&payload, "sub", c->sub);
-    fn_jwt_member(&payload, "role", c->role);
-    fn_jwt_member(&payload, "plan", c->plan);
-    fn_jwt_member(&payload, "aud", policy->audience);
-    fn_jwt_member(&payload, "iss", policy->issuer);
-    fn_jwt_member(&payload, "session_id", c->session_id);
-    fn_jwt_member(&payload, "jti", c->jti);
-    fn_buf_addf(&payload, "\"iat\":%lld,\"exp\":%lld}", (long long) c->iat, (long long) c->exp);
-
-    fn_base64url_encode(b, header, sizeof(header) - 1);
-    fn_buf_add(b, ".", 1);
-    if (!payload.failed) {
-        fn_base64url_encode(b, payload.data, payload.len);
-    }
-
-    if (payload.failed || b->failed
-        || HMAC(EVP_sha256(), policy->key, (int) policy->key_len, (const unsigned char *) b->data + start,
-                b->len - start, mac, &mac_len) == NULL)
-    {
-        fn_buf_free(&payload);
-        return -1;
-    }
-
-    fn_buf_free(&payload);
-
-    fn_buf_add(b, ".", 1);
-    fn_base64url_encode(b, mac, mac_len);
-
-    return b->failed ? -1 : 0;
 }
 
 

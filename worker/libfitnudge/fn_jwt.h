@@ -7,6 +7,7 @@
 #ifndef FN_JWT_H
 #define FN_JWT_H
 
+#include "fn_base64.h"
 #include "fn_buf.h"
 #include "fn_envelope.h"
 #include "fn_jwk.h"
@@ -86,10 +87,9 @@ int fn_jwt_claim(fn_buf_t *b, const char *token, size_t len, const char *name, s
 /* Appends a token signed with the policy's key to `b`. aud and iss come from the policy. 0 or -1. */
 int fn_jwt_sign(fn_buf_t *b, const fn_jwt_policy_t *policy, const fn_jwt_claims_t *claims);
 
-const char *fn_jwt_strerror(fn_jwt_e e);
+/* The same, signed with a key pair of ours (fn_key_pair.h), which the header names. NULL: with the policy's key. */
+int fn_jwt_sign_with(fn_buf_t *b, const fn_jwt_policy_t *policy, const fn_jwk_t *pair, const fn_jwt_claims_t *claims);
 
-/* base64url without padding, RFC 4648 section 5. Decoding is strict (alphabet, no padding, zero trailing bits); returns bytes or -1. */
-void fn_base64url_encode(fn_buf_t *b, const void *p, size_t n);
-long fn_base64url_decode(void *out, size_t out_size, const char *s, size_t n);
+const char *fn_jwt_strerror(fn_jwt_e e);
 
 #endif

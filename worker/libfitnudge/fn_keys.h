@@ -24,7 +24,7 @@
 #define FN_K_GENERATION   FN_K "gen:%s"           /* tag: times it was bumped; with fitnudge_cache_redis */
 #define FN_K_GENERATIONS  FN_K "gen"              /* bumped by each subscription: what was missed is unknown */
 #define FN_K_RESPONSE     "api:response:%s:%s"    /* path of the route, SHA-256 of what was asked: "<generations>\n<body>" */
-#define FN_K_REVOKED      FN_K "revoked"          /* ZSET session id -> unix s until which it must be remembered */
+#define FN_K_REVOKED      FN_K "revoked"          /* ZSET what is revoked (fn_revoked.h) -> unix s until which it must be remembered */
 #define FN_K_LIMIT        FN_K "l:%s:%08xD%016xL"  /* class, 96 bits of a keyed hash (ngx_snprintf): backlog or cells of a limit */
 #define FN_K_MAINTENANCE  FN_K "maintenance"      /* STRING, fn_maintenance.h; ends with maintenance mode */
 #define FN_K_BREAKER      FN_K "cb:%s"            /* service: STRING "open|closed <until ms> <stamp ms> <who>" */

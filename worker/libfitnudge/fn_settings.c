@@ -7,6 +7,7 @@
 
 #include <openssl/crypto.h>
 
+#include "fn_key_pair.h"
 #include "fn_secret.h"
 #include "fn_settings.h"
 #include "fn_time.h"
@@ -27,6 +28,8 @@ const fn_setting_t  fn_settings_table[] = {
       "Password of Redis" },
     { "fitnudge_jwt_secret", FN_SCOPE_HTTP, FN_S_SECRET, S(jwt_secret), NULL, 1, FN_SECRET_MIN, 0,
       "Key that signs access tokens (HS256)" },
+    { "fitnudge_jwt_keys", FN_SCOPE_HTTP, FN_S_SECRET_KEYS, S(jwt_keys), NULL, 0, 0, 0,
+      "Key pairs that sign access tokens instead" },
     { "fitnudge_jwt_issuer", FN_SCOPE_HTTP, FN_S_STRING, S(jwt_issuer), "fitnudge", 0, 1, 255,
       "Issuer of access tokens" },
     { "fitnudge_jwt_audience", FN_SCOPE_HTTP, FN_S_STRING, S(jwt_audience), "authenticated", 0, 1, 255,
@@ -278,8 +281,10 @@ fn_setting_is_url(const char *v, size_t max)
 static const char *
 fn_setting_secret(fn_settings_t *s, const fn_setting_t *d, const char *value)
 {
-    char    **place = (char **) ((char *) s + d->offset), *secret, path[4096];
-    size_t    len;
+    char        **place = (char **) ((char *) s + d->offset), *secret, path[4096];
+    size_t        len;
+    fn_jwks_t    *pairs;
+    const char   *err;
 
     if (strncmp(value, "env:", 4) == 0) {
         const char  *v = getenv(value + 4);
@@ -315,6 +320,19 @@ fn_setting_secret(fn_settings_t *s, const fn_setting_t *d, const char *value)
         (void) snprintf(fn_setting_message, sizeof(fn_setting_message),
                         "invalid value \"%.100s\": it must hold an http:// or https:// address", value);
         return fn_setting_message;
+    }
+
+    if (d->type == FN_S_SECRET_KEYS) {
+        pairs = fn_key_pairs_parse(secret, &err);
+
+        if (pairs == NULL) {
+            OPENSSL_cleanse(secret, len);
+            free(secret);
+            (void) snprintf(fn_setting_message, sizeof(fn_setting_message), "the secret \"%.100s\" %s", value, err);
+            return fn_setting_message;
+        }
+
+        fn_jwks_free(pairs);
     }
 
     *place = secret;
@@ -522,6 +540,7 @@ fn_setting_apply(fn_settings_t *s, const fn_setting_t *d, const char *value)
     case FN_S_SECRET:
     case FN_S_SECRET_URL:
     case FN_S_SECRET_JSON:
+    case FN_S_SECRET_KEYS:
         return fn_setting_secret(s, d, value);
 
     case FN_S_CHOICE:
@@ -609,7 +628,9 @@ fn_settings_free(fn_settings_t *s)
         if (*place == NULL) {
             continue;
         }
-        if (d->type == FN_S_SECRET || d->type == FN_S_SECRET_URL || d->type == FN_S_SECRET_JSON) {
+        if (d->type == FN_S_SECRET || d->type == FN_S_SECRET_URL || d->type == FN_S_SECRET_JSON
+            || d->type == FN_S_SECRET_KEYS)
+        {
             OPENSSL_cleanse(*place, strlen(*place));
         }
         free(*place);

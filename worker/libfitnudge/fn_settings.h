@@ -19,6 +19,7 @@ typedef struct {
     char     *redis;                /* fitnudge_redis: unix:/path or ip:port */
     char     *redis_password;       /* fitnudge_redis_password: secret, or NULL */
     char     *jwt_secret;           /* fitnudge_jwt_secret: secret, at least 32 bytes */
+    char     *jwt_keys;             /* fitnudge_jwt_keys: key pairs in PEM (fn_key_pair.h), or NULL: jwt_secret signs */
     char     *jwt_issuer;           /* fitnudge_jwt_issuer, default "fitnudge" */
     char     *jwt_audience;         /* fitnudge_jwt_audience, default "authenticated" */
     char     *cache_redis;          /* "on" or "off" */
@@ -90,6 +91,7 @@ typedef enum {
     FN_S_CHOICE,        /* one of a few words */
     FN_S_SECRET_URL,    /* an http(s) address that is itself a secret */
     FN_S_SECRET_JSON,   /* as a secret; the environment variable may also hold the path of the file */
+    FN_S_SECRET_KEYS,   /* as a secret: fn_key_pair.h */
     FN_S_VOICES         /* fn_voices.h */
 } fn_setting_type_e;
 typedef enum { FN_SCOPE_HTTP, FN_SCOPE_WORKER } fn_setting_scope_e;

@@ -1,0 +1,8 @@
+-- Verify fitnudge:revocations on pg
+
+BEGIN;
+
+SELECT has_function_privilege('fitnudge_auth', 'pool.revoke(uuid, text, timestamptz)', 'EXECUTE');
+SELECT has_function_privilege('fitnudge_auth', 'pool.revoke_user(uuid, interval)', 'EXECUTE');
+
+ROLLBACK;
