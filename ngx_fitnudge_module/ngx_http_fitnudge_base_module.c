@@ -69,6 +69,7 @@ static ngx_command_t  ngx_http_fitnudge_base_commands[] = {
 
     SETTING("fitnudge_redis"),
     SETTING("fitnudge_redis_password"),
+    SETTING("fitnudge_redis_sentinel_password"),
     SETTING("fitnudge_jwt_secret"),
     SETTING("fitnudge_jwt_issuer"),
     SETTING("fitnudge_csrf_secret"),
@@ -346,6 +347,7 @@ ngx_http_fitnudge_worker(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     char                           *rv;
     ngx_conf_t                      save;
+    const char                     *err;
     ngx_http_fitnudge_main_conf_t  *fmcf = conf;
 
     if (fmcf->worker_block) {
@@ -361,6 +363,12 @@ ngx_http_fitnudge_worker(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     rv = ngx_conf_parse(cf, NULL);
 
     *cf = save;
+
+    err = rv == NGX_CONF_OK ? fn_settings_conflict(&fmcf->settings) : NULL;
+    if (err != NULL) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "%s", err);
+        return NGX_CONF_ERROR;
+    }
 
     return rv;
 }

@@ -72,6 +72,7 @@ static void
 fn_delivery_pause(fn_delivery_t *d, const redisReply *a)
 {
     fn_log(FN_LOG_WARN, "redis refuses, trying again", "error", a->str, NULL);
+    fn_child_tick(d->child);
 
     if (d->child->entry->busy_since_ms) {
         d->child->entry->busy_since_ms = fn_mono_ms();
@@ -333,7 +334,7 @@ fn_check(fn_delivery_t *d, const redisReply *a)
 
     fn_delivery_pause(d, a);
 
-    if (!fn_redis_again(a)) {
+    if (!fn_redis_again(a) || fn_redis_moved(a)) {
         fn_redis_close(&d->redis);
     }
 
@@ -365,6 +366,7 @@ fn_take(fn_delivery_t *d, unsigned k, unsigned max, fn_batch_t *batch)
         }
 
         if (fn_check(d, a) == 0) {
+            d->child->entry->taken_ms = fn_mono_ms();
             fn_delivery_fill(d, a, batch);
             return 0;
         }
@@ -444,6 +446,7 @@ fn_finish_trip(fn_delivery_t *d, unsigned k, fn_finish_t *f, unsigned char *lost
         }
 
         if (batch != NULL) {
+            d->child->entry->taken_ms = fn_mono_ms();
             fn_delivery_fill(d, b, batch);
         }
 
@@ -566,6 +569,10 @@ fn_wait_end(fn_delivery_t *d)
 
         if (a != NULL && a->type == REDIS_REPLY_ERROR && strncmp(a->str, "UNBLOCKED", 9) != 0) {
             d->wait_retry_ms = fn_mono_ms() + 100;
+
+            if (fn_redis_moved(a)) {
+                fn_redis_close(&d->wait[i]);
+            }
         }
 
         if (a != NULL) {
@@ -606,7 +613,7 @@ void
 fn_giveback(fn_delivery_t *d, unsigned k)
 {
     while (fn_delivery_ready(d, 2) == 0) {
-        if (fn_reap(&d->redis, fn_slot_key(d, k), 0, NULL) >= 0) {
+        if (fn_reap(&d->redis, fn_slot_key(d, k), 0, NULL, NULL) >= 0) {
             return;
         }
     }

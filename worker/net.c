@@ -66,9 +66,9 @@ fn_net_run(fn_child_t *child)
         }
 
         /* A new process takes over between two jobs, so that nobody waits for it. */
+        child->entry->in_hand = n->slots - n->count[FN_NET_FREE] - n->count[FN_NET_WAITING];
         n->leaving = fn_quit
-                     || (n->settings->recycle_jobs > 0
-                         && child->entry->jobs >= (uint64_t) n->settings->recycle_jobs
+                     || (fn_child_recycle(child)
                          && n->count[FN_NET_FREE] + n->count[FN_NET_WAITING] == n->slots);
 
         net_fill(n);
@@ -414,6 +414,7 @@ net_tried(fn_net_t *n, fn_net_exchange_t *x, const fn_response_t *r)
 
     fn_buf_reset(&n->result);
     outcome = x->steps->call->parse(r, n->settings, &n->result);
+    fn_count_call(x->steps->call->name, outcome, fn_mono_ms() - x->started_ms);
 
     if (outcome != FN_DONE) {
         net_log(n, x, r, outcome);
