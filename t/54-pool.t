@@ -131,11 +131,12 @@ subtest 'SIGHUP' => sub {
     # under load: nothing is lost, nothing is answered with an error
     set_pool(qr/sql_processes 9;/, 'sql_processes 3;');
     my (%code, @p);
+    my $ua = agent(max_connections => 0);
     my $end = time + 4;
     my $loop;
     $loop = sub ($n) {
         return Mojo::Promise->resolve if time > $end;
-        return agent()->post_p($s->url('/api/v1/goals') => { Authorization => "Bearer $u->{token}" } => json => { title => 'hup ' . ++$title, frequency => 1 })
+        return $ua->post_p($s->url('/api/v1/goals') => { Authorization => "Bearer $u->{token}" } => json => { title => 'hup ' . ++$title, frequency => 1 })
             ->then(sub ($tx) { $code{ $tx->res->code // 'none' }++; $loop->($n) });
     };
     my $again = Mojo::IOLoop->recurring(0.7 => sub { kill HUP => $s->pid('pool') });
@@ -179,7 +180,7 @@ subtest 'SIGTERM' => sub {
     is($s->{procs}{pool}{ended}, 'exit code 0', 'in order');
     is($s->sql("SELECT count(*) FROM goals WHERE title = 'last'"), 1, 'it is done');
     is_deeply([grep { !/inst/ && $s->redis(LLEN => $_) } $s->redis(KEYS => '{fn}:s:*')], [], 'the slots are empty');
-    is_deeply([$s->redis(ZRANGE => '{fn}:insts', 0, -1)], [], 'the instance has said goodbye');
+    is_deeply([grep { length } $s->redis(ZRANGE => '{fn}:insts', 0, -1)], [], 'the instance has said goodbye');
 };
 
 $s->assert_clean;

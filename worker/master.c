@@ -252,25 +252,33 @@ fn_master_bounds(fn_master_t *m)
 }
 
 
-/* Forks what is missing of the current generation. */
-static void
+/* Forks what is missing of the current generation. The number of those that have to wait a moment. */
+static unsigned
 fn_master_fill(fn_master_t *m)
 {
-    unsigned   i;
+    unsigned   i, missing;
     uint64_t   now;
     fn_role_e  role;
 
     now = fn_mono_ms();
+    missing = 0;
 
     for (role = FN_ROLE_MANAGER; role < FN_ROLES; role++) {
         for (i = 0; i < fn_master_wanted(m, role) && i < FN_CHILDREN_MAX; i++) {
-            if (now >= m->fork_ms[role][i]
-                && fn_scoreboard_current(m->board, role, (int) i, m->generation) == NULL)
-            {
+            if (fn_scoreboard_current(m->board, role, (int) i, m->generation) != NULL) {
+                continue;
+            }
+
+            if (now >= m->fork_ms[role][i]) {
                 fn_master_fork(m, role, i);
+
+            } else {
+                missing++;
             }
         }
     }
+
+    return missing;
 }
 
 
@@ -607,7 +615,7 @@ fn_master_reload(fn_master_t *m)
 
     fn_log(FN_LOG_INFO, "configuration read, children are replaced", NULL);
 
-    fn_master_fill(m);
+    (void) fn_master_fill(m);
     (void) fn_master_tell(m, SIGTERM, 0, m->generation);
     (void) fn_master_tell(m, SIGTERM, 1, m->generation);
 }
@@ -679,7 +687,11 @@ fn_master_shutdown(fn_master_t *m)
         fn_master_reap(m);
     }
 
-    /* if the manager is gone already, the next instance's does its work */
+    /* should it have died just now; if the new one dies as well, the next instance's does its work */
+    if (fn_scoreboard_current(m->board, FN_ROLE_MANAGER, -1, m->generation) == NULL) {
+        fn_master_fork(m, FN_ROLE_MANAGER, 0);
+    }
+
     (void) fn_master_tell(m, SIGTERM, 1, m->generation + 1);
 
     for (start = fn_mono_ms(); fn_master_tell(m, 0, 1, m->generation + 1) > 0; fn_master_reap(m)) {
@@ -763,6 +775,7 @@ fn_master_init(fn_master_t *m)
 int
 fn_master_run(const char *conf, fn_settings_t *s, char **argv)
 {
+    unsigned     missing;
     fn_master_t  m;
 
     memset(&m, 0, sizeof(m));
@@ -793,9 +806,9 @@ fn_master_run(const char *conf, fn_settings_t *s, char **argv)
         }
 
         fn_master_scale(&m);
-        fn_master_fill(&m);
+        missing = fn_master_fill(&m);
         fn_master_stuck(&m);
-        fn_master_sleep(&m, FN_TICK_MS);
+        fn_master_sleep(&m, missing ? FN_RESPAWN_MS : FN_TICK_MS);
     }
 
     fn_master_shutdown(&m);
