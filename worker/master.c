@@ -21,9 +21,9 @@
 #include "libfitnudge/fn_conf.h"
 #include "libfitnudge/fn_counts.h"
 #include "libfitnudge/fn_log.h"
+#include "libfitnudge/fn_scale.h"
 #include "libfitnudge/fn_time.h"
 #include "redis.h"
-#include "scale.h"
 #include "scoreboard.h"
 
 #define FN_TICK_MS      500

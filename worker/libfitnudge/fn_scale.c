@@ -1,5 +1,5 @@
 /* Growing by doubling steps, shrinking by one. */
-#include "scale.h"
+#include "fn_scale.h"
 
 #define STEP_MAX  32
 
