@@ -148,6 +148,16 @@ subtest 'SIGHUP' => sub {
     is_deeply([consistent($s)], [], 'the queues are empty');
 };
 
+subtest 'the port moves' => sub {
+    set_pool(qr/metrics_listen 127\.0\.0\.1:$port;/, "metrics_listen 0.0.0.0:$port;");
+    kill HUP => $s->pid('pool');
+    ok(poll(20, sub { open my $f, '<', '/proc/net/tcp' or die; my $hex = sprintf '00000000:%04X', $port; grep { /^\s*\d+: $hex \S+ 0A / } <$f> }), 'to an address that contains the old one');
+    ok(poll(20, sub { (pool_get($s, '/health')->code // 0) == 200 }), 'and answers');
+    set_pool(qr/metrics_listen 0\.0\.0\.0:$port;/, '');
+    kill HUP => $s->pid('pool');
+    ok(poll(20, sub { !defined pool_get($s, '/health')->code }), 'it is closed');
+};
+
 subtest 'SIGUSR1' => sub {
     my $file = $s->dir . '/log/own.log';
     set_pool(qr/log stderr;/, "log $file;");

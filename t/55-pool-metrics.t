@@ -95,6 +95,25 @@ subtest 'docs/metrics.md' => sub {
     like($part, qr/`$_`/, "the result $_ is explained") for $results =~ /X\(\w+, "(\w+)"\)/g;
 };
 
+subtest 'the alerts' => sub {
+    my (undef, $families) = pool_metrics($s);
+    my $rules = path($s->root, 'conf', 'prometheus', 'fitnudge-pool.rules.yml');
+    my @alert = $rules->slurp =~ /^\s*- alert: (\w+)$/mg;
+    cmp_ok(scalar @alert, '>', 5, 'there are some');
+    my $runbook = path($s->root, 'docs', 'operations.md')->slurp;
+    like($runbook, qr/^### $_$/m, "$_: what to do is in docs/operations.md") for @alert;
+    is_deeply([map { lc } @alert], [$rules->slurp =~ m{^ +runbook: docs/operations\.md#(\w+)$}mg], 'and where');
+    my @expr = $rules->slurp =~ /^ +expr: (.+)$/mg;
+    is(scalar @expr, scalar @alert, 'each has its expression');
+    my %asked = map { $_ => 1 } map { /\b(fitnudge_\w+)/g } @expr;
+    is_deeply([grep { !$families->{$_} } sort keys %asked], [], 'every metric exists');
+    my %label = map { $_ => 1 } 'instance', map { keys %{ $_->{labels} } } values %$families;
+    my %by = map { $_ => 1 } map { split /\s*,\s*/ } map { /\bby\s*\(([^)]*)\)/g } @expr;
+    is_deeply([grep { !$label{$_} } sort keys %by], [], 'every label exists');
+    chomp(my $promtool = `sh -c 'command -v promtool'`);
+    if ($promtool) { my $out = `'$promtool' check rules '$rules' 2>&1`; is($?, 0, 'promtool has nothing to say') or diag($out) }
+};
+
 subtest '/health' => sub {
     my $res = pool_get($s, '/health');
     is($res->code, 200, 'well');

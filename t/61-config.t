@@ -79,7 +79,7 @@ refused('a shared setting twice', http("fitnudge_access_token_ttl 5m;\n    fitnu
 refused('two worker blocks', $good =~ s/^(\s*)fitnudge_worker \{/$1fitnudge_worker { }\n$1fitnudge_worker {/mr, qr/"fitnudge_worker" directive is duplicate/);
 refused('no value', worker('sql_batch;'), qr/invalid number of arguments in "sql_batch" directive/);
 refused('two values', worker('sql_batch 1 2;'), qr/invalid number of arguments in "sql_batch" directive/);
-refused("fitnudge_redis $_", replaced('fitnudge_redis', "fitnudge_redis $_;"), qr/invalid value "\Q$_\E": sentinel:name\@ip:port/)
+refused("fitnudge_redis $_", replaced('fitnudge_redis', "fitnudge_redis $_;"), qr/invalid value "\Q@{[substr $_, 0, 20]}\E.*sentinel:name\@ip:port/)
     for 'sentinel:', 'sentinel:a', 'sentinel:@127.0.0.1:1', 'sentinel:a@', 'sentinel:a@localhost:26379', 'sentinel:a@127.0.0.1', 'sentinel:a@127.0.0.1:0', 'sentinel:a@127.0.0.1:1,',
         'sentinel:a@127.0.0.1:1,,127.0.0.1:2', 'sentinel:a/b@127.0.0.1:1', 'sentinel:a@' . join(',', ('127.0.0.1:1') x 9);
 refused('fewer at most than at least', worker("sql_processes 4;\n        sql_processes_max 3;"), qr/"sql_processes_max" is less than "sql_processes"/, nowhere => 1);

@@ -562,23 +562,21 @@ fn_master_listen(const char *address)
 static void
 fn_master_relisten(fn_master_t *m, const char *before, const char *now)
 {
-    int  fd;
-
     if ((before == NULL) == (now == NULL) && (now == NULL || strcmp(before, now) == 0) && (now == NULL || m->listen != -1)) {
         return;
     }
 
-    fd = now ? fn_master_listen(now) : -1;
-
-    if (now != NULL && fd == -1) {
-        fn_log(FN_LOG_ERROR, "metrics_listen cannot be listened to", "address", now, "error", strerror(errno), NULL);
-    }
-
+    /* the old manager has it open, too; an address that is no longer listened to may be had by another socket */
     if (m->listen != -1) {
+        (void) shutdown(m->listen, SHUT_RDWR);
         (void) close(m->listen);
     }
 
-    m->listen = fd;
+    m->listen = now ? fn_master_listen(now) : -1;
+
+    if (now != NULL && m->listen == -1) {
+        fn_log(FN_LOG_ERROR, "metrics_listen cannot be listened to", "address", now, "error", strerror(errno), NULL);
+    }
 }
 
 

@@ -187,9 +187,9 @@ fn_motivation_joined(const char *ctx, size_t ctx_len, const char *result, size_t
     cost = ((in - cached) * s->openai_price_input + cached * s->openai_price_cached + out * s->openai_price_output + 999999)
            / 1000000;
 
-    fn_count(FN_C_AI_COST, (uint64_t) cost);
-    fn_count(FN_C_AI_PROMPT, (uint64_t) in);
-    fn_count(FN_C_AI_COMPLETION, (uint64_t) out);
+    fn_count(FN_C_AI_COST, cost > 0 ? (uint64_t) cost : 0);
+    fn_count(FN_C_AI_PROMPT, in > 0 ? (uint64_t) in : 0);
+    fn_count(FN_C_AI_COMPLETION, out > 0 ? (uint64_t) out : 0);
 
     fn_buf_adds(commit_ctx, "{\"goal_id\":");
     fn_json_add_raw(commit_ctx, &c[0]);
