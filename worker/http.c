@@ -310,7 +310,11 @@ fn_http_serve(fn_http_t *h, const struct pollfd *p, int n)
     int       k;
     unsigned  i;
 
-    for (k = 1; h != NULL && k < n; k++) {
+    if (h == NULL || n == 0) {
+        return;
+    }
+
+    for (k = 1; k < n; k++) {
         for (i = 0; i < FN_HTTP_CONNECTIONS && p[k].revents; i++) {
             if (h->conn[i].state != FN_CONN_FREE && h->conn[i].fd == p[k].fd) {
                 fn_conn_serve(h, &h->conn[i]);
@@ -320,7 +324,7 @@ fn_http_serve(fn_http_t *h, const struct pollfd *p, int n)
     }
 
     /* last, since a new connection may get the number of one that was closed */
-    if (n > 0 && p[0].revents) {
+    if (p[0].revents) {
         fn_http_accept(h);
     }
 }
