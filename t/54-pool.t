@@ -13,7 +13,7 @@ use Time::HiRes qw(sleep time);
 my $port = free_port();
 my $log;
 my $s = FitNudge::Test::Stack->new(nginx_workers => 1, pool_port => $port, fault => 'none',
-    env => { FN_WATCHDOG_MS => 4000, FN_BEAT_MS => 500 },
+    env => { FN_WATCHDOG_MS => 4000, FN_BEAT_MS => 500, FN_WELL_MS => 5000 },
     pool => "metrics_listen 127.0.0.1:$port;\nsql_processes 2;\nsql_processes_max 6;\nsql_batch 2;\nscale_age 50ms;\nscale_idle 1s;\n"
         . "max_spare 1;\nrecycle_jobs 100;")->start;
 my $u = new_user($s);
@@ -113,6 +113,25 @@ subtest 'a crash names its job' => sub {
     is(series('fitnudge_pool_jobs_total{job="goals.create",result="crashed"}'), 1, 'and counted');
 };
 
+subtest 'health' => sub {
+    ok(poll(20, sub { (pool_get($s, '/health')->code // 0) == 200 }), 'well');
+    $s->stop_redis;
+    my $res;
+    ok(poll(30, sub { $res = pool_get($s, '/health'); ($res->code // 0) == 503 }), 'without Redis it is not');
+    is($res->json->{status}, 'unhealthy', 'says so') if $res->code;
+    $s->start_redis;
+    ok(poll(30, sub { (pool_get($s, '/health')->code // 0) == 200 }), 'and is again');
+    $s->stop_postgres('immediate');
+    ok(poll(40, sub { write_fails(); $res = pool_get($s, '/health'); ($res->code // 0) == 503 && ($res->json->{lanes}{sql}{status} // '') eq 'unhealthy' }), 'a lane that waits for PostgreSQL');
+    $s->start_postgres;
+    $s->{dbh} = undef;
+    ok(poll(30, sub { (pool_get($s, '/health')->code // 0) == 200 }), 'and is well again');
+    is_deeply([consistent($s)], [], 'the queues are empty');
+};
+
+# An executor learns that its connection is gone when it uses it
+sub write_fails () { my ($id, $e) = envelope('goals.create', $u->{id}, { title => 'away', frequency => 1 }); $s->redis(LPUSH => '{fn}:q:sql:n', $e) }
+
 subtest 'SIGHUP' => sub {
     my @old = children($s, 'sql');
     my $bad = pool_log_lines($s, qr/configuration is kept/);
@@ -193,5 +212,14 @@ subtest 'SIGTERM' => sub {
     is_deeply([grep { length } $s->redis(ZRANGE => '{fn}:insts', 0, -1)], [], 'the instance has said goodbye');
 };
 
-$s->assert_clean;
+subtest 'the master dies' => sub {
+    $s->start_pool;
+    ok(poll(20, sub { (my @c = @{ $s->pids->{pool_children} }) >= 4 }), 'there are children');
+    my @pids = map { $_->{pid} } @{ $s->pids->{pool_children} };
+    kill KILL => $s->pid('pool');
+    ok(poll(15, sub { !grep { kill 0 => $_ } @pids }), 'none outlives it') or diag("@pids");
+    $s->stop_process('pool', 'KILL', 5);
+};
+
+$s->assert_clean(qr/connect\(\)|No such file|Connection refused/);
 done_testing;

@@ -3,10 +3,11 @@
 
 #include <string.h>
 
+#include "fault.h"
 #include "libfitnudge/fn_time.h"
 #include "scoreboard.h"
 
-#define FN_WELL_MS  30000           /* without a heartbeat or a take: unhealthy */
+#define FN_WELL_MS  FN_LIMIT("FN_WELL_MS", 30000)      /* without a heartbeat or a take: unhealthy */
 
 typedef enum { FN_IS_IDLE, FN_IS_BUSY, FN_IS_DRAINING, FN_IS_DEAD, FN_IS_N } fn_is_e;
 

@@ -410,11 +410,14 @@ net_completed(fn_net_t *n)
 static void
 net_tried(fn_net_t *n, fn_net_exchange_t *x, const fn_response_t *r)
 {
+    curl_off_t    took;
     fn_outcome_e  outcome;
 
     fn_buf_reset(&n->result);
     outcome = x->steps->call->parse(r, n->settings, &n->result);
-    fn_count_call(x->steps->call->name, outcome, fn_mono_ms() - x->started_ms);
+    took = 0;
+    (void) curl_easy_getinfo(x->easy, CURLINFO_TOTAL_TIME_T, &took);
+    fn_count_call(x->steps->call->name, outcome, (uint64_t) took / 1000);
 
     if (outcome != FN_DONE) {
         net_log(n, x, r, outcome);
