@@ -93,6 +93,18 @@ subtest 'the watchdog' => sub {
     like($line->{how} // '', qr/^signal 9 \(KILL\)$/, 'the log names the signal');
 };
 
+subtest 'all of it sleeps' => sub {
+    my @all = ($s->pid('pool'), map { $_->{pid} } @{ $s->pids->{pool_children} });
+    my $stuck = () = $s->pool_log =~ /is stuck/g;
+    kill STOP => @all;
+    sleep 6.5;                  # more than the watchdog allows
+    kill CONT => @all;
+    write_ok('it goes on');
+    my %now = map { $_->{pid} => 1 } @{ $s->pids->{pool_children} };
+    is_deeply([grep { !$now{$_} } @all[1 .. $#all]], [], 'nobody was killed for it');
+    is(scalar(() = $s->pool_log =~ /is stuck/g), $stuck, 'or found to be stuck');
+};
+
 subtest 'a crash names its job' => sub {
     lock_goals(1);
     my ($id, $e) = envelope('goals.create', $u->{id}, { title => 'crashes', frequency => 1 }, attempt => 1);
@@ -126,6 +138,7 @@ subtest 'health' => sub {
     $s->start_postgres;
     $s->{dbh} = undef;
     ok(poll(30, sub { (pool_get($s, '/health')->code // 0) == 200 }), 'and is well again');
+    ok(poll(30, sub { (call($s, POST => '/goals', token => $u->{token}, json => { title => 'back', frequency => 3 })->code // 0) == 201 }), 'the edge has noticed as well');
     is_deeply([consistent($s)], [], 'the queues are empty');
 };
 

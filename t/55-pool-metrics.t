@@ -168,7 +168,6 @@ subtest 'the manager is away' => sub {
 
 subtest 'without Redis' => sub {
     $s->stop_redis;
-    ok(poll(60, sub { (pool_get($s, '/health')->code // 0) == 503 }), 'unhealthy after half a minute') if $ENV{FITNUDGE_SLOW};
     is(pool_get($s, '/metrics')->code, 200, '/metrics answers all the same');
     $s->start_redis;
     becomes('fitnudge_pool_heartbeat_age_seconds{}', sub ($v) { defined $v && $v < 4 }, 'the heartbeat is back');
