@@ -1,5 +1,5 @@
 /*
- * The life of a connection to Redis.  States: away (connection NULL, retry timer), connecting
+ * The life of a connection to Redis.  States: away (connection NULL, retry timer), asking a Sentinel for the address and connecting
  * (commands are taken already, behind the greetings), greeting (established), ready.
  * ngx_fitnudge_redis_conn_fail() is the only way back to away.
  */
@@ -19,6 +19,9 @@
 
 
 static void ngx_fitnudge_redis_conn_connect(ngx_fitnudge_redis_conn_t *conn);
+static void ngx_fitnudge_redis_conn_located(void *data, const ngx_addr_t *address, const char *reason);
+static void ngx_fitnudge_redis_conn_dial(ngx_fitnudge_redis_conn_t *conn);
+static const ngx_str_t *ngx_fitnudge_redis_conn_address(const ngx_fitnudge_redis_conn_t *conn);
 static ngx_int_t ngx_fitnudge_redis_conn_register(ngx_fitnudge_redis_conn_t *conn, ngx_socket_t s);
 static void ngx_fitnudge_redis_conn_close(ngx_fitnudge_redis_conn_t *conn);
 static void ngx_fitnudge_redis_conn_established(ngx_fitnudge_redis_conn_t *conn);
@@ -109,7 +112,7 @@ ngx_fitnudge_redis_conn_fail(ngx_fitnudge_redis_conn_t *conn, ngx_err_t err, con
         conn->outage = 1;
         conn->said = hash;
         ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, err, "fitnudge: redis %s: connection to %V failed: %s",
-                      conn->role->name, &conn->server->addr->name, reason);
+                      conn->role->name, ngx_fitnudge_redis_conn_address(conn), reason);
     }
 
     ngx_fitnudge_redis_conn_close(conn);
@@ -133,7 +136,7 @@ ngx_fitnudge_redis_conn_send(ngx_fitnudge_redis_conn_t *conn, int argc, const ch
     size_t   n;
     u_char  *p;
 
-    if (conn->connection == NULL) {
+    if (conn->connection == NULL && !conn->ask.asking) {
         return NGX_ERROR;
     }
 
@@ -241,15 +244,61 @@ ngx_fitnudge_redis_conn_reserve(ngx_fitnudge_redis_conn_t *conn, size_t n)
 }
 
 
+static const ngx_str_t *
+ngx_fitnudge_redis_conn_address(const ngx_fitnudge_redis_conn_t *conn)
+{
+    if (conn->addr != NULL) {
+        return &conn->addr->name;
+    }
+
+    return conn->server->sentinels->n ? &conn->server->sentinels->name : &conn->server->addr->name;
+}
+
+
 static void
 ngx_fitnudge_redis_conn_connect(ngx_fitnudge_redis_conn_t *conn)
+{
+    if (conn->server->sentinels->n == 0) {
+        conn->addr = conn->server->addr;
+        ngx_fitnudge_redis_conn_dial(conn);
+        return;
+    }
+
+    /* where the master was before a failover says nothing */
+    conn->addr = NULL;
+    ngx_add_timer(&conn->retry, conn->server->timeout);
+    ngx_fitnudge_redis_ask(&conn->ask, conn->server->sentinels, ngx_fitnudge_redis_conn_located, conn);
+
+    if (ngx_fitnudge_redis_conn_greet(conn) != NGX_OK) {
+        ngx_fitnudge_redis_conn_fail(conn, 0, "no memory");
+    }
+}
+
+
+static void
+ngx_fitnudge_redis_conn_located(void *data, const ngx_addr_t *address, const char *reason)
+{
+    ngx_fitnudge_redis_conn_t  *conn = data;
+
+    if (address == NULL) {
+        ngx_fitnudge_redis_conn_fail(conn, 0, reason);
+        return;
+    }
+
+    conn->addr = address;
+    ngx_fitnudge_redis_conn_dial(conn);
+}
+
+
+static void
+ngx_fitnudge_redis_conn_dial(ngx_fitnudge_redis_conn_t *conn)
 {
     int               rc, on;
     ngx_err_t         err;
     ngx_socket_t      s;
     struct sockaddr  *sa;
 
-    sa = conn->server->addr->sockaddr;
+    sa = conn->addr->sockaddr;
 
     s = ngx_socket(sa->sa_family, SOCK_STREAM, 0);
     if (s == (ngx_socket_t) -1) {
@@ -273,7 +322,7 @@ ngx_fitnudge_redis_conn_connect(ngx_fitnudge_redis_conn_t *conn)
 
     ngx_add_timer(&conn->retry, conn->server->timeout);
 
-    rc = connect(s, sa, conn->server->addr->socklen);
+    rc = connect(s, sa, conn->addr->socklen);
 
     err = rc == -1 ? ngx_socket_errno : 0;
 
@@ -282,7 +331,8 @@ ngx_fitnudge_redis_conn_connect(ngx_fitnudge_redis_conn_t *conn)
         return;
     }
 
-    if (ngx_fitnudge_redis_conn_greet(conn) != NGX_OK) {
+    /* with Sentinels the greetings are there already, before what was sent while they were asked */
+    if (conn->server->sentinels->n == 0 && ngx_fitnudge_redis_conn_greet(conn) != NGX_OK) {
         ngx_fitnudge_redis_conn_fail(conn, 0, "no memory");
         return;
     }
@@ -365,6 +415,8 @@ ngx_fitnudge_redis_conn_close(ngx_fitnudge_redis_conn_t *conn)
     if (conn->watch.timer_set) {
         ngx_del_timer(&conn->watch);
     }
+
+    ngx_fitnudge_redis_ask_cancel(&conn->ask);
 
     if (conn->connection != NULL) {
         ngx_close_connection(conn->connection);
@@ -461,7 +513,7 @@ ngx_fitnudge_redis_conn_greeted(ngx_fitnudge_redis_conn_t *conn, redisReply *rep
     if (conn->outage) {
         conn->outage = 0;
         ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0, "fitnudge: redis %s: connected to %V again",
-                      conn->role->name, &conn->server->addr->name);
+                      conn->role->name, ngx_fitnudge_redis_conn_address(conn));
     }
 
     conn->role->ready(conn);
@@ -654,7 +706,7 @@ ngx_fitnudge_redis_conn_retry_handler(ngx_event_t *ev)
 {
     ngx_fitnudge_redis_conn_t  *conn = ev->data;
 
-    if (conn->connection != NULL) {
+    if (conn->connection != NULL || conn->ask.asking) {
         ngx_fitnudge_redis_conn_fail(conn, NGX_ETIMEDOUT, "connect");
         return;
     }

@@ -10,6 +10,8 @@
 #include <ngx_event.h>
 #include <hiredis/hiredis.h>
 
+#include "ngx_fitnudge_redis_sentinel.h"
+
 #define NGX_FITNUDGE_REDIS_GREETINGS  3
 #define NGX_FITNUDGE_REDIS_TEXTS      8
 
@@ -28,7 +30,8 @@ typedef struct {
 
 /* What the connections of a process have in common; texts are owned by the configuration. */
 typedef struct {
-    const ngx_addr_t  *addr;
+    const ngx_addr_t  *addr;            /* unless there are Sentinels */
+    const ngx_fitnudge_redis_sentinels_t  *sentinels;
     const char        *password;        /* or NULL */
     const ngx_str_t   *incarnation;
     ngx_str_t          probe_key;       /* key of the reply list: what the probe touches */
@@ -45,7 +48,9 @@ struct ngx_fitnudge_redis_conn_s {
     const ngx_fitnudge_redis_role_t    *role;
     const ngx_fitnudge_redis_server_t  *server;
 
-    ngx_connection_t                   *connection;     /* NULL: away */
+    ngx_connection_t                   *connection;     /* NULL: away, or a Sentinel is asked */
+    ngx_fitnudge_redis_ask_t            ask;
+    const ngx_addr_t                   *addr;           /* of the server, or NULL before a Sentinel has said it */
     redisReader                        *reader;
 
     u_char                             *out, *pos, *last, *end;
@@ -82,7 +87,8 @@ void ngx_fitnudge_redis_conn_fail(ngx_fitnudge_redis_conn_t *conn, ngx_err_t err
  * Usable: ready, or connecting for the first time.  A process that has just started answers requests before its
  * connections stand: their commands wait behind the greetings.
  */
-#define ngx_fitnudge_redis_conn_usable(conn)  ((conn)->ready || ((conn)->connection != NULL && !(conn)->outage))
+#define ngx_fitnudge_redis_conn_usable(conn)  ((conn)->ready \
+    || (((conn)->connection != NULL || (conn)->ask.asking) && !(conn)->outage))
 
 /* Appends a command to what is sent at the end of this loop iteration. NGX_OK, or NGX_ERROR: away, or no memory. */
 ngx_int_t ngx_fitnudge_redis_conn_send(ngx_fitnudge_redis_conn_t *conn, int argc, const char *const *argv,

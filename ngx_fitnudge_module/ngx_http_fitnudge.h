@@ -10,13 +10,15 @@
 #include "../worker/libfitnudge/fn_jwt.h"
 #include "../worker/libfitnudge/fn_jobs.h"
 #include "fn_routes.h"
+#include "ngx_fitnudge_redis_sentinel.h"
 
 /* Main configuration, owned by the base module; const at request time. */
 typedef struct {
     fn_settings_t       settings;           /* shared settings and the fitnudge_worker block; defaults already set */
     ngx_flag_t          worker_block;       /* a fitnudge_worker block was seen */
 
-    ngx_addr_t          redis;              /* parsed from settings.redis */
+    ngx_addr_t          redis;              /* parsed from settings.redis, unless that names Sentinels */
+    ngx_fitnudge_redis_sentinels_t  sentinels;
     ngx_msec_t          redis_timeout;      /* fitnudge_redis_timeout 1s */
 
     size_t              zone_size;          /* fitnudge_zone <size>, default 4m */

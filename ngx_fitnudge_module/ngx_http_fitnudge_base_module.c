@@ -25,6 +25,8 @@ static char *ngx_http_fitnudge_apply(ngx_conf_t *cf, fn_settings_t *settings, co
 static char *ngx_http_fitnudge_redis_timeout(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 static char *ngx_http_fitnudge_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 static char *ngx_http_fitnudge_missing(ngx_conf_t *cf, const char *name);
+static char *ngx_http_fitnudge_redis_sentinels(ngx_conf_t *cf, ngx_http_fitnudge_main_conf_t *fmcf,
+    const fn_sentinel_t *parsed);
 static char *ngx_http_fitnudge_redis_address(ngx_conf_t *cf, ngx_http_fitnudge_main_conf_t *fmcf);
 
 static void ngx_http_fitnudge_ctx_cleanup(void *data);
@@ -69,6 +71,7 @@ static ngx_command_t  ngx_http_fitnudge_base_commands[] = {
 
     SETTING("fitnudge_redis"),
     SETTING("fitnudge_redis_password"),
+    SETTING("fitnudge_redis_sentinel_password"),
     SETTING("fitnudge_jwt_secret"),
     SETTING("fitnudge_jwt_keys"),
     SETTING("fitnudge_jwt_issuer"),
@@ -259,10 +262,55 @@ ngx_http_fitnudge_missing(ngx_conf_t *cf, const char *name)
 }
 
 
+/* The setting was checked already: what is left is to make addresses of it. */
+static char *
+ngx_http_fitnudge_redis_sentinels(ngx_conf_t *cf, ngx_http_fitnudge_main_conf_t *fmcf, const fn_sentinel_t *parsed)
+{
+    unsigned    i;
+    ngx_str_t   text;
+    ngx_url_t   u;
+
+    fmcf->sentinels.name.len = ngx_strlen(parsed->name);
+    text.data = (u_char *) parsed->name;
+    text.len = fmcf->sentinels.name.len;
+    fmcf->sentinels.name.data = ngx_pstrdup(cf->pool, &text);
+    fmcf->sentinels.password = fmcf->settings.redis_sentinel_password;
+
+    if (fmcf->sentinels.name.data == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    for (i = 0; i < parsed->n; i++) {
+        ngx_memzero(&u, sizeof(ngx_url_t));
+        text.data = (u_char *) parsed->address[i];
+        text.len = ngx_strlen(parsed->address[i]);
+        u.url.len = text.len;
+        u.url.data = ngx_pstrdup(cf->pool, &text);
+        u.no_resolve = 1;
+
+        if (u.url.data == NULL || ngx_parse_url(cf->pool, &u) != NGX_OK || u.naddrs != 1) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid address \"%V\" in \"fitnudge_redis\"", &text);
+            return NGX_CONF_ERROR;
+        }
+
+        fmcf->sentinels.addrs[i] = u.addrs[0];
+    }
+
+    fmcf->sentinels.n = parsed->n;
+
+    return NGX_CONF_OK;
+}
+
+
 static char *
 ngx_http_fitnudge_redis_address(ngx_conf_t *cf, ngx_http_fitnudge_main_conf_t *fmcf)
 {
-    ngx_url_t  u;
+    ngx_url_t      u;
+    fn_sentinel_t  sentinel;
+
+    if (fn_sentinel_parse(&sentinel, fmcf->settings.redis) == 0) {
+        return ngx_http_fitnudge_redis_sentinels(cf, fmcf, &sentinel);
+    }
 
     ngx_memzero(&u, sizeof(ngx_url_t));
 
@@ -349,6 +397,7 @@ ngx_http_fitnudge_worker(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     char                           *rv;
     ngx_conf_t                      save;
+    const char                     *err;
     ngx_http_fitnudge_main_conf_t  *fmcf = conf;
 
     if (fmcf->worker_block) {
@@ -364,6 +413,12 @@ ngx_http_fitnudge_worker(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     rv = ngx_conf_parse(cf, NULL);
 
     *cf = save;
+
+    err = rv == NGX_CONF_OK ? fn_settings_conflict(&fmcf->settings) : NULL;
+    if (err != NULL) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "%s", err);
+        return NGX_CONF_ERROR;
+    }
 
     return rv;
 }

@@ -207,6 +207,7 @@ ngx_fitnudge_redis_init_process(ngx_cycle_t *cycle)
     }
 
     ngx_fitnudge_redis.server.addr = &fmcf->redis;
+    ngx_fitnudge_redis.server.sentinels = &fmcf->sentinels;
     ngx_fitnudge_redis.server.password = fmcf->settings.redis_password;
     ngx_fitnudge_redis.server.incarnation = &ngx_fitnudge_redis.incarnation;
     ngx_fitnudge_redis.server.timeout = fmcf->redis_timeout;

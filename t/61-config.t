@@ -56,6 +56,9 @@ sub refused ($name, $text, $message, %o) {
 
 my @range = (       # setting of the worker block, values out of bounds or of another form
     [sql_processes => qw(0 65 -1 x 1.5), ''], [sql_batch => qw(0 65 x)], [auth_processes => qw(0 17)], [net_processes => qw(0 9)], [net_slots => qw(0 1025)],
+    [sql_processes_max => qw(65 -1 x)], [auth_processes_max => qw(17)], [net_processes_max => qw(9)], [min_spare => qw(0 17)], [max_spare => qw(0 65)],
+    [scale_age => qw(9ms 61s x)], [scale_idle => qw(1ms 2h)], [recycle_memory => qw(-1 65537)], [watchdog => qw(14s 11m x)],
+    [metrics_listen => qw(9145 localhost:9145 127.0.0.1 127.0.0.1:0 127.0.0.1:65536 unix:/x sentinel:a@127.0.0.1:1 off)],
     [shutdown_timeout => qw(x -1s 1s parsecs)], [recycle_jobs => qw(-1 x)], [openai_max_tokens => qw(0 x)], [openai_timeout => qw(0 x)], [openai_attempts => qw(0 x)],
     [openai_price_input => qw(x -1 1.2.3)], [openai_price_output => qw(x)], [ai_cache_ttl => qw(x)], [ai_budget_daily => qw(x -5)], [ai_budget_monthly => qw(x)],
     [openai_base_url => 'ftp://x/', 'x', ''], [openai_model => ''],
@@ -76,6 +79,11 @@ refused('a shared setting twice', http("fitnudge_access_token_ttl 5m;\n    fitnu
 refused('two worker blocks', $good =~ s/^(\s*)fitnudge_worker \{/$1fitnudge_worker { }\n$1fitnudge_worker {/mr, qr/"fitnudge_worker" directive is duplicate/);
 refused('no value', worker('sql_batch;'), qr/invalid number of arguments in "sql_batch" directive/);
 refused('two values', worker('sql_batch 1 2;'), qr/invalid number of arguments in "sql_batch" directive/);
+refused("fitnudge_redis $_", replaced('fitnudge_redis', "fitnudge_redis $_;"), qr/invalid value "\Q@{[substr $_, 0, 20]}\E.*sentinel:name\@ip:port/)
+    for 'sentinel:', 'sentinel:a', 'sentinel:@127.0.0.1:1', 'sentinel:a@', 'sentinel:a@localhost:26379', 'sentinel:a@127.0.0.1', 'sentinel:a@127.0.0.1:0', 'sentinel:a@127.0.0.1:1,',
+        'sentinel:a@127.0.0.1:1,,127.0.0.1:2', 'sentinel:a/b@127.0.0.1:1', 'sentinel:a@' . join(',', ('127.0.0.1:1') x 9);
+refused('fewer at most than at least', worker("sql_processes 4;\n        sql_processes_max 3;"), qr/"sql_processes_max" is less than "sql_processes"/, nowhere => 1);
+refused('fewer spare at most than at least', worker("min_spare 4;\n        max_spare 3;"), qr/"max_spare" is less than "min_spare"/, nowhere => 1);
 refused('a literal secret', replaced('fitnudge_jwt_secret', 'fitnudge_jwt_secret 0123456789012345678901234567890123456789;'), qr/env:NAME or file:/);
 refused('a literal key', worker('openai_api_key sk-12345;'), qr/env:NAME or file:/);
 {
@@ -129,8 +137,10 @@ refused('a worker block in a server', $good =~ s/fitnudge on;/fitnudge on; fitnu
 refused('an open brace', $good . 'http {', qr/unexpected end of file|duplicate/);
 
 subtest 'what is fine' => sub {
-    for my $case (['an unset key of a provider', worker('openai_api_key env:FITNUDGE_TEST_UNSET;'), ($good !~ /openai_api_key/)], ['times', http('fitnudge_access_token_ttl 5m;'), 1],
-        ['all of the worker', worker('sql_processes 2; sql_batch 8; auth_processes 1; net_processes 1; net_slots 16; shutdown_timeout 5s; recycle_jobs 0; openai_model gpt-5;'
+    for my $case (['Sentinels', replaced('fitnudge_redis', 'fitnudge_redis sentinel:my.master-1_x@127.0.0.1:26379,[::1]:26380;'), 1],
+        ['an unset key of a provider', worker('openai_api_key env:FITNUDGE_TEST_UNSET;'), ($good !~ /openai_api_key/)], ['times', http('fitnudge_access_token_ttl 5m;'), 1],
+        ['all of the worker', worker('sql_processes 2; sql_batch 8; auth_processes 1; net_processes 1; net_slots 16; shutdown_timeout 5s; recycle_jobs 0; recycle_memory 0; sql_processes_max 3; auth_processes_max 0; net_processes_max 2; min_spare 2; max_spare 2; scale_age 1s;'
+            . ' scale_idle 1h; watchdog 15s; metrics_listen [::1]:9145; openai_model gpt-5;'
             . ' openai_price_input 1.25; openai_price_output 10; ai_cache_ttl 1h; ai_budget_daily 1; ai_budget_monthly 0.5;'), 1]) {
         next if !$case->[2];
         for my $who (qw(nginx worker)) {

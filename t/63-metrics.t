@@ -306,7 +306,7 @@ subtest 'the page about metrics' => sub {
     scrape();
     my $free = qr/^(?:zone|version|nginx)$|^http_/;     # labels whose values are not ours to list
     my %row = map { /^\| `(\w+)` \| (\w+) \| (.*?) \| (.*) \|$/ ? ($1 => { type => $2, labels => $3, help => $4 }) : () }
-        split /\n/, path($s->root, 'docs', 'metrics.md')->slurp;
+        split /\n/, (split /^# Metrics of the pool$/m, path($s->root, "docs", "metrics.md")->slurp)[0];
     for my $name (sort keys %$families) {
         my $f = $families->{$name};
         my $labels = join '; ', map { my $l = $_; "`$l`" . ($l =~ $free ? '' : ': ' . join ', ', sort keys %{ $f->{labels}{$l} }) }

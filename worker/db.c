@@ -4,10 +4,12 @@
  */
 #include "db.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "libfitnudge/fn_counts.h"
 #include "libfitnudge/fn_log.h"
 #include "libfitnudge/fn_time.h"
 #include "redis.h"
@@ -42,10 +44,37 @@ fn_db_init(fn_db_t *db, const fn_settings_t *s, const char *name)
 }
 
 
+/* One connection a process: whose statement fn_db_cancel() ends. */
+static PGcancel *volatile  fn_db_cancelable;
+
+
+void
+fn_db_cancel(void)
+{
+    int        err;
+    char       why[64];
+    PGcancel  *cancel;
+
+    err = errno;
+    cancel = fn_db_cancelable;
+
+    if (cancel != NULL) {
+        (void) PQcancel(cancel, why, sizeof(why));
+    }
+
+    errno = err;
+}
+
+
 void
 fn_db_close(fn_db_t *db)
 {
+    PGcancel  *cancel;
+
     if (db->c != NULL) {
+        cancel = fn_db_cancelable;
+        fn_db_cancelable = NULL;
+        PQfreeCancel(cancel);
         PQfinish(db->c);
         db->c = NULL;
     }
@@ -119,8 +148,12 @@ fn_db_connect(fn_db_t *db)
         (void) PQsetNoticeReceiver(db->c, fn_db_notice, NULL);
         db->failures = 0;
         db->retry_ms = 0;
+        fn_db_cancelable = PQgetCancel(db->c);
+        fn_count(FN_C_POSTGRES_CONNECTS, 1);
         return 0;
     }
+
+    fn_count(FN_C_POSTGRES_FAILURES, 1);
 
     if (db->failures++ == 0) {
         fn_db_log(FN_LOG_WARN, "no connection to postgres, trying again", db->c ? PQerrorMessage(db->c) : "no memory");
@@ -295,6 +328,7 @@ fn_db_run(fn_db_t *db, fn_db_stmt_t *stmt, unsigned n, char sqlstate[6])
 
     if (rc == FN_DB_LOST) {
         fn_db_log(FN_LOG_WARN, "connection to postgres lost", PQerrorMessage(db->c));
+        fn_count(FN_C_POSTGRES_FAILURES, 1);
         fn_db_close(db);
     }
 

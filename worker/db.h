@@ -43,6 +43,12 @@ typedef enum { FN_DB_DONE, FN_DB_ERROR, FN_DB_LOST } fn_db_rc_e;
 void fn_db_init(fn_db_t *db, const fn_settings_t *s, const char *name);
 void fn_db_close(fn_db_t *db);
 
+/*
+ * Asks the server to give up the statement that this process waits for, which then fails with 57014. To be called from a
+ * signal handler, since that is where a process is that waits.
+ */
+void fn_db_cancel(void);
+
 /* One try, unless it is too soon after the last (full jitter, 100 ms .. 2 s). 0 = connected, -1. */
 int fn_db_connect(fn_db_t *db);
 

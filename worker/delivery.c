@@ -84,6 +84,7 @@ static void
 fn_delivery_pause(fn_delivery_t *d, const redisReply *a)
 {
     fn_log(FN_LOG_WARN, "redis refuses, trying again", "error", a->str, NULL);
+    fn_child_tick(d->child);
 
     if (d->child->entry->busy_since_ms) {
         d->child->entry->busy_since_ms = fn_mono_ms();
@@ -424,7 +425,7 @@ fn_check(fn_delivery_t *d, const redisReply *a)
 
     fn_delivery_pause(d, a);
 
-    if (!fn_redis_again(a)) {
+    if (!fn_redis_again(a) || fn_redis_moved(a)) {
         fn_redis_close(&d->redis);
     }
 
@@ -510,6 +511,10 @@ fn_unblock_read(fn_delivery_t *d, unsigned n)
 
         if (a != NULL && a->type == REDIS_REPLY_ERROR && strncmp(a->str, "UNBLOCKED", 9) != 0) {
             d->wait_retry_ms = fn_mono_ms() + 100;
+
+            if (fn_redis_moved(a)) {
+                fn_redis_close(&d->wait[i]);
+            }
         }
 
         if (a != NULL) {
@@ -571,6 +576,7 @@ fn_trip(fn_delivery_t *d, fn_finish_t *f, unsigned char *lost, const unsigned *k
         }
 
         if (b != NULL && batch != NULL) {
+            d->child->entry->taken_ms = fn_mono_ms();
             fn_delivery_fill(d, b, k, nk, batch);
             batch = NULL;
         }
@@ -720,7 +726,7 @@ void
 fn_giveback(fn_delivery_t *d, unsigned k)
 {
     while (fn_delivery_ready(d, 2) == 0) {
-        if (fn_reap(&d->redis, fn_slot_key(d, k), 0, NULL) >= 0) {
+        if (fn_reap(&d->redis, fn_slot_key(d, k), 0, NULL, NULL) >= 0) {
             return;
         }
     }

@@ -111,9 +111,9 @@ void fn_giveback(fn_delivery_t *d, unsigned k);
 
 /*
  * Returns the jobs in a slot whose owner has gone to their queues. suspect: they may have taken it down; with `only` (an id)
- * just that job may have. -1 = connection lost, else the number of jobs.
+ * just that job may have. how: what happened to its process, for the log, or NULL. -1 = connection lost, else the number of jobs.
  */
-int fn_reap(fn_redis_t *r, const char *slot, int suspect, const char *only);
+int fn_reap(fn_redis_t *r, const char *slot, int suspect, const char *only, const char *how);
 
 int         fn_task_parse(fn_task_t *t, const char *p, size_t n);      /* 0, or -1 = no envelope */
 const char *fn_task_lane(const fn_task_t *t);

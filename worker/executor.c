@@ -81,6 +81,7 @@ fn_executor_batch(fn_executor_t *x)
     unsigned     i;
     fn_batch_t   next;
 
+    x->child->entry->in_hand = x->batch.n;
     x->child->entry->busy_since_ms = fn_mono_ms();
     FN_FAULT("executor.taken");
 
@@ -99,9 +100,7 @@ fn_executor_batch(fn_executor_t *x)
 
     x->child->entry->jobs += x->batch.n;
 
-    more = !fn_quit && x->env.db.c != NULL
-           && (x->child->settings->recycle_jobs == 0
-               || x->child->entry->jobs < (uint64_t) x->child->settings->recycle_jobs);
+    more = !fn_quit && x->env.db.c != NULL && !fn_child_recycle(x->child);
 
     next.n = 0;
     next.memory = NULL;
@@ -116,11 +115,13 @@ fn_executor_batch(fn_executor_t *x)
     }
 
     for (i = 0; i < x->batch.n; i++) {
+        fn_work_count(&x->work[i], rc == 0 && x->lost[i]);
         fn_work_end(&x->work[i]);
     }
 
     fn_batch_free(&x->batch);
     x->batch = next;
+    x->child->entry->in_hand = x->batch.n;
     x->child->entry->busy_since_ms = 0;
 
     return rc;
@@ -166,11 +167,7 @@ fn_executor_idle(fn_executor_t *x)
 static void
 fn_executor_loop(fn_executor_t *x)
 {
-    int64_t  recycle;
-
-    recycle = x->child->settings->recycle_jobs;
-
-    while (!fn_quit && (recycle == 0 || x->child->entry->jobs < (uint64_t) recycle)) {
+    while (!fn_quit && !fn_child_recycle(x->child)) {
         fn_child_tick(x->child);
 
         if (x->env.db.c == NULL) {

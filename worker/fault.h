@@ -8,6 +8,7 @@
 #ifdef FN_FAULTS
 
 #include <signal.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -38,9 +39,23 @@ fn_fault_point(const char *name)
 
 #define FN_FAULT(name)  fn_fault_point(name)
 
+/* A time of the protocol that tests cannot wait for: FN_DEATH_MS=3000 in the environment. */
+static inline uint64_t
+fn_fault_limit(const char *name, uint64_t ms)
+{
+    const char  *text;
+
+    text = getenv(name);
+
+    return text ? strtoull(text, NULL, 10) : ms;
+}
+
+#define FN_LIMIT(name, ms)  fn_fault_limit(name, (uint64_t) (ms))
+
 #else
 
 #define FN_FAULT(name)  ((void) 0)
+#define FN_LIMIT(name, ms)  ((uint64_t) (ms))
 
 #endif
 

@@ -10,6 +10,9 @@
 
 #include "db.h"
 #include "delivery.h"
+#include "fault.h"
+#include "http.h"
+#include "look.h"
 #include "libfitnudge/fn_keys.h"
 #include "libfitnudge/fn_log.h"
 #include "libfitnudge/fn_time.h"
@@ -17,10 +20,11 @@
 #include "scoreboard.h"
 
 #define FN_TICK_MS      100
-#define FN_BEAT_MS      5000
-#define FN_DEATH_MS     30000
+#define FN_BEAT_MS      FN_LIMIT("FN_BEAT_MS", 5000)
+#define FN_DEATH_MS     FN_LIMIT("FN_DEATH_MS", 30000)
 #define FN_GRAVE_MS     3600000
-#define FN_RESCAN_MS    60000
+#define FN_RESCAN_MS    FN_LIMIT("FN_RESCAN_MS", 60000)
+#define FN_LOOK_MS      500         /* at the queues */
 #define FN_AGAIN_MS     3000        /* a blocking move that outlived its client may still deliver within 2 s */
 #define FN_LEASE_MS     15000
 #define FN_SWEEP_MS     2000
@@ -28,13 +32,13 @@
 #define FN_MAINTAIN_MS  3600000
 #define FN_PROMOTE      "100"
 #define FN_KEY_MAX      256
-#define FN_LANES        3
 
 typedef struct {
     fn_child_t  *child;
     fn_redis_t   redis;
     fn_db_t      db;
-    uint64_t     beat_ms, rescan_ms, sweep_ms, maintain_ms;     /* fn_mono_ms() when next */
+    fn_http_t   *http;                                          /* or NULL */
+    uint64_t     look_ms, beat_ms, rescan_ms, sweep_ms, maintain_ms;     /* fn_mono_ms() when next */
     uint64_t     reaped_ms[FN_CHILDREN_MAX];                    /* when the slots of a dead child were first emptied */
     unsigned     epoch;
 } fn_manager_t;
@@ -81,6 +85,9 @@ fn_manager_script(fn_manager_t *m, fn_script_e script, unsigned nkeys, unsigned 
 
     if (a != NULL && fn_redis_noscript(a)) {
         (void) fn_redis_load(&m->redis);        /* the next tick calls it again */
+
+    } else if (a != NULL && fn_redis_moved(a)) {
+        fn_redis_close(&m->redis);              /* and asks where the master is */
     }
 
     return fn_integer(a);
@@ -121,7 +128,7 @@ fn_manager_reap_entry(fn_manager_t *m, unsigned index)
 
     for (k = 0, sum = 0; k < e->nslots; k++) {
         (void) snprintf(slot, sizeof(slot), FN_K_SLOT, m->child->board->inst, index * FN_CHILD_SLOTS + k);
-        n = fn_reap(&m->redis, slot, e->crashed, e->job);
+        n = fn_reap(&m->redis, slot, e->crashed, e->job, e->how[0] ? e->how : NULL);
 
         if (n < 0) {
             return -1;
@@ -190,7 +197,7 @@ fn_manager_reap_instance(fn_manager_t *m, const char *inst, int suspect)
     }
 
     for (i = 0, rc = 0; i < slots->elements && rc >= 0; i++) {
-        rc = fn_reap(&m->redis, slots->element[i]->str, suspect, NULL);
+        rc = fn_reap(&m->redis, slots->element[i]->str, suspect, NULL, suspect ? "its instance died" : NULL);
     }
 
     freeReplyObject(slots);
@@ -328,6 +335,7 @@ fn_manager_beat(fn_manager_t *m)
     }
 
     m->beat_ms = fn_mono_ms() + FN_BEAT_MS;
+    m->child->board->beat_ms = fn_mono_ms();
 
     if (is_new == 1) {
         fn_manager_register(m);
@@ -350,6 +358,7 @@ fn_manager_promote(fn_manager_t *m)
 {
     char         key[FN_LANES][4][FN_KEY_MAX];
     unsigned     i, k;
+    long long    n;
     const char  *v[FN_LANES * 4 + 1];
 
     for (i = 0; i < FN_LANES; i++) {
@@ -366,7 +375,8 @@ fn_manager_promote(fn_manager_t *m)
 
     v[FN_LANES * 4] = FN_PROMOTE;
 
-    (void) fn_manager_script(m, FN_SCRIPT_PROMOTE, FN_LANES * 4, FN_LANES * 4 + 1, v);
+    n = fn_manager_script(m, FN_SCRIPT_PROMOTE, FN_LANES * 4, FN_LANES * 4 + 1, v);
+    fn_count(FN_C_PROMOTED, n > 0 ? (uint64_t) n : 0);
 }
 
 
@@ -393,21 +403,36 @@ fn_manager_relay(fn_manager_t *m)
 }
 
 
+/* Until the tick is over or a child died; who asks for metrics is answered meanwhile, however many there are. */
 static void
 fn_manager_wait(fn_manager_t *m)
 {
+    int            n, left;
     char           drain[256];
-    struct pollfd  p;
+    uint64_t       end;
+    struct pollfd  p[1 + FN_HTTP_FDS];
 
-    p.fd = m->child->wake_fd;
-    p.events = POLLIN;
-
+    end = fn_mono_ms() + FN_TICK_MS;
     m->child->entry->busy_since_ms = 0;
 
-    if (!fn_quit && poll(&p, 1, FN_TICK_MS) > 0) {
-        (void) !read(p.fd, drain, sizeof(drain));
+    for (left = FN_TICK_MS; left > 0 && !fn_quit; left = (int) (end - fn_mono_ms())) {
+        p[0].fd = m->child->wake_fd;
+        p[0].events = POLLIN;
+        n = fn_http_poll(m->http, p + 1);
+
+        if (poll(p, (nfds_t) n + 1, left) <= 0) {
+            break;
+        }
+
+        fn_http_serve(m->http, p + 1, n);
+
+        if (p[0].revents & POLLIN) {
+            (void) !read(p[0].fd, drain, sizeof(drain));
+            break;
+        }
     }
 
+    fn_http_expire(m->http);
     m->child->entry->busy_since_ms = fn_mono_ms();
 }
 
@@ -454,6 +479,8 @@ fn_manager_run(fn_child_t *child)
     fn_redis_init(&m.redis, child->settings, 3000);
     fn_db_init(&m.db, child->settings, "fitnudge: manager");
 
+    m.http = child->listen_fd != -1 ? fn_http_new(child->listen_fd, child->board) : NULL;
+
     while (!fn_quit) {
         fn_manager_wait(&m);
         fn_child_tick(child);
@@ -465,6 +492,10 @@ fn_manager_run(fn_child_t *child)
         fn_manager_reap_children(&m);
         fn_manager_promote(&m);
 
+        if (fn_mono_ms() >= m.look_ms && fn_look(&m.redis, child->board) == 0) {
+            m.look_ms = fn_mono_ms() + FN_LOOK_MS;
+        }
+
         if (fn_mono_ms() >= m.beat_ms) {
             fn_manager_beat(&m);
         }
@@ -474,6 +505,7 @@ fn_manager_run(fn_child_t *child)
         }
     }
 
+    fn_http_free(m.http);
     fn_manager_leave(&m);
     fn_redis_close(&m.redis);
     fn_db_close(&m.db);

@@ -5,23 +5,30 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <netdb.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "db.h"
+#include "fault.h"
 #include "libfitnudge/fn_conf.h"
+#include "libfitnudge/fn_counts.h"
 #include "libfitnudge/fn_log.h"
+#include "libfitnudge/fn_scale.h"
 #include "libfitnudge/fn_time.h"
 #include "redis.h"
 #include "scoreboard.h"
 
 #define FN_TICK_MS      500
-#define FN_STUCK_MS     60000       /* at one piece of work: killed */
+#define FN_ASLEEP_MS    5000        /* between two turns of the loop: it was the master who was stopped, or the machine */
+#define FN_CANCEL_MS    2000        /* from the request to give up to SIGKILL */
 #define FN_QUICK_MS     10000       /* who dies younger than this, and without having done a job, is replaced later and later */
 #define FN_RESPAWN_MS   50          /* the first time */
 #define FN_BACKOFF_MS   5000
@@ -41,6 +48,11 @@ typedef struct {
     size_t            title_size;
     sigset_t          blocked, open;
     int               wake[2];              /* master writes, the manager reads: an entry died */
+    int               listen;               /* metrics_listen: the master's, so that a new manager need not wait for the old; or -1 */
+    fn_scale_t        scale[FN_ROLES];
+    uint64_t          turn_ms;              /* of the last turn of the loop */
+    uint64_t          patience_ms;          /* nobody is stuck before */
+    uint64_t          cancel_ms[FN_CHILDREN_MAX];   /* when an entry's child was asked to give up, 0 = not */
     unsigned          generation;
     unsigned          quick[FN_ROLES][FN_CHILDREN_MAX];     /* early deaths in a row, by number */
     uint64_t          fork_ms[FN_ROLES][FN_CHILDREN_MAX];   /* not before */
@@ -78,6 +90,9 @@ fn_child_signal(int sig)
     if (sig == SIGUSR1) {
         fn_reopen = 1;
 
+    } else if (sig == SIGUSR2) {
+        fn_db_cancel();
+
     } else if (fn_quit < 2) {
         fn_quit++;
     }
@@ -109,16 +124,6 @@ fn_title(fn_master_t *m, const char *title)
 }
 
 
-void
-fn_child_tick(const fn_child_t *child)
-{
-    if (fn_reopen) {
-        fn_reopen = 0;
-        (void) fn_log_open(child->settings->log, FN_LOG_INFO);
-    }
-}
-
-
 /* In the child, for the rest of its life. */
 static int
 fn_master_child(fn_master_t *m, fn_entry_t *e, pid_t parent)
@@ -127,7 +132,7 @@ fn_master_child(fn_master_t *m, fn_entry_t *e, pid_t parent)
     char         title[32];
     fn_child_t   child;
 
-    static const int  ours[] = { SIGTERM, SIGUSR1, 0 };
+    static const int  ours[] = { SIGTERM, SIGUSR1, SIGUSR2, 0 };
     static const int  ignored[] = { SIGINT, SIGHUP, SIGPIPE, 0 };
     static const int  plain[] = { SIGCHLD, 0 };
 
@@ -153,13 +158,20 @@ fn_master_child(fn_master_t *m, fn_entry_t *e, pid_t parent)
     child.board = m->board;
     child.entry = e;
     child.wake_fd = -1;
+    child.listen_fd = -1;
 
     if (child.role == FN_ROLE_MANAGER) {
         child.wake_fd = m->wake[0];
+        child.listen_fd = m->listen;
         (void) snprintf(title, sizeof(title), "fitnudge: manager");
 
     } else {
         (void) close(m->wake[0]);
+
+        if (m->listen != -1) {
+            (void) close(m->listen);
+        }
+
         (void) snprintf(title, sizeof(title), "fitnudge: %s %u", child.lane, child.number);
     }
 
@@ -203,6 +215,7 @@ fn_master_fork(fn_master_t *m, fn_role_e role, unsigned number)
 
     if (pid == 0) {
         e->pid = getpid();
+        fn_counts_use(&m->board->counts);
         rc = fn_master_child(m, e, parent);
         exit(rc);
     }
@@ -215,45 +228,109 @@ fn_master_fork(fn_master_t *m, fn_role_e role, unsigned number)
     }
 
     e->pid = pid;
+    m->cancel_ms[e - m->board->child] = 0;
+    fn_count((fn_counter_e) (FN_C_STARTED_MANAGER + role), 1);
 }
 
 
 static unsigned
-fn_master_wanted(const fn_settings_t *s, fn_role_e role)
+fn_master_wanted(const fn_master_t *m, fn_role_e role)
 {
-    switch (role) {
-
-    case FN_ROLE_SQL:
-        return (unsigned) s->sql_processes;
-
-    case FN_ROLE_AUTH:
-        return (unsigned) s->auth_processes;
-
-    case FN_ROLE_NET:
-        return (unsigned) s->net_processes;
-
-    default:
-        return 1;
-    }
+    return role == FN_ROLE_MANAGER ? 1 : m->scale[role].target;
 }
 
 
-/* Forks what is missing of the current generation. */
+/* The bounds of the settings; what a lane had grown to is kept as far as they allow. */
 static void
+fn_master_bounds(fn_master_t *m)
+{
+    const fn_settings_t  *s = m->settings;
+
+    fn_scale_bounds(&m->scale[FN_ROLE_SQL], s->sql_processes, s->sql_processes_max);
+    fn_scale_bounds(&m->scale[FN_ROLE_AUTH], s->auth_processes, s->auth_processes_max);
+    fn_scale_bounds(&m->scale[FN_ROLE_NET], s->net_processes, s->net_processes_max);
+}
+
+
+/* Forks what is missing of the current generation. The number of those that have to wait a moment. */
+static unsigned
 fn_master_fill(fn_master_t *m)
 {
-    unsigned   i;
+    unsigned   i, missing;
     uint64_t   now;
     fn_role_e  role;
 
     now = fn_mono_ms();
+    missing = 0;
 
     for (role = FN_ROLE_MANAGER; role < FN_ROLES; role++) {
-        for (i = 0; i < fn_master_wanted(m->settings, role) && i < FN_CHILDREN_MAX; i++) {
-            if (now >= m->fork_ms[role][i]
-                && fn_scoreboard_current(m->board, role, (int) i, m->generation) == NULL)
-            {
+        for (i = 0; i < fn_master_wanted(m, role) && i < FN_CHILDREN_MAX; i++) {
+            if (fn_scoreboard_current(m->board, role, (int) i, m->generation) != NULL) {
+                continue;
+            }
+
+            if (now >= m->fork_ms[role][i]) {
                 fn_master_fork(m, role, i);
+
+            } else {
+                missing++;
+            }
+        }
+    }
+
+    return missing;
+}
+
+
+/* A process that could take another job: an executor at rest, a net process with a quarter of its slots free. */
+static int
+fn_master_spare(const fn_entry_t *e)
+{
+    return e->role == FN_ROLE_NET ? e->in_hand < e->nslots - e->nslots / 4 : e->busy_since_ms == 0 && e->in_hand == 0;
+}
+
+
+/* Lanes grow while jobs wait and nobody is free, and shrink when too many have been free for long. */
+static void
+fn_master_scale(fn_master_t *m)
+{
+    int              change;
+    unsigned         i, spare[FN_ROLES] = { 0 };
+    uint64_t         now, oldest;
+    fn_role_e        role;
+    fn_entry_t      *e;
+    fn_scale_rule_t  rule;
+
+    now = fn_mono_ms();
+
+    for (i = 0; i < FN_CHILDREN_MAX; i++) {
+        e = &m->board->child[i];
+
+        if (e->state == FN_ENTRY_LIVE && !e->draining && e->generation == m->generation && e->role != FN_ROLE_MANAGER) {
+            spare[e->role] += fn_master_spare(e) != 0;
+        }
+    }
+
+    rule.min_spare = (unsigned) m->settings->min_spare;
+    rule.max_spare = (unsigned) m->settings->max_spare;
+    rule.age_ms = (uint64_t) m->settings->scale_age_ms;
+    rule.idle_ms = (uint64_t) m->settings->scale_idle_ms;
+
+    for (role = FN_ROLE_SQL; role < FN_ROLES; role++) {
+        oldest = fn_scoreboard_oldest(m->board, role, now);
+        change = fn_scale(&m->scale[role], &rule, spare[role], oldest, now);
+
+        if (change > 0) {
+            fn_count(FN_C_SCALED_UP, (unsigned) change);
+            fn_log(FN_LOG_INFO, "jobs wait: the lane gets more processes", "lane", fn_role_names[role], NULL);
+
+        } else if (change < 0) {
+            fn_count(FN_C_SCALED_DOWN, 1);
+            e = fn_scoreboard_current(m->board, role, (int) m->scale[role].target, m->generation);
+
+            if (e != NULL) {
+                e->draining = 1;
+                (void) kill(e->pid, SIGTERM);
             }
         }
     }
@@ -264,7 +341,7 @@ fn_master_fill(fn_master_t *m)
 static void
 fn_master_died(fn_master_t *m, fn_entry_t *e, int status)
 {
-    char       pid[16], how[48];
+    char       pid[16];
     unsigned   wait, *quick;
     uint64_t   age;
     fn_role_e  role;
@@ -277,13 +354,20 @@ fn_master_died(fn_master_t *m, fn_entry_t *e, int status)
         (void) snprintf(pid, sizeof(pid), "%ld", (long) e->pid);
 
         if (WIFSIGNALED(status)) {
-            (void) snprintf(how, sizeof(how), "signal %d", WTERMSIG(status));
+            (void) snprintf(e->how, sizeof(e->how), "signal %d (%s)", WTERMSIG(status),
+                            sigabbrev_np(WTERMSIG(status)) ? sigabbrev_np(WTERMSIG(status)) : "?");
 
         } else {
-            (void) snprintf(how, sizeof(how), "exit status %d", WEXITSTATUS(status));
+            (void) snprintf(e->how, sizeof(e->how), "exit status %d", WEXITSTATUS(status));
         }
 
-        fn_log(FN_LOG_ERROR, "a child died", "role", fn_role_names[role], "pid", pid, "how", how, NULL);
+        /* what a dying process left there need not end */
+        e->job[sizeof(e->job) - 1] = '\0';
+        e->job_name[sizeof(e->job_name) - 1] = '\0';
+
+        fn_count((fn_counter_e) (FN_C_CRASHED_MANAGER + role), 1);
+        fn_log(FN_LOG_ERROR, "a child died", "role", fn_role_names[role], "pid", pid, "how", e->how,
+               "job", e->job[0] ? e->job_name : NULL, "job_id", e->job[0] ? e->job : NULL, NULL);
     }
 
     quick = &m->quick[role][e->number];
@@ -299,6 +383,7 @@ fn_master_died(fn_master_t *m, fn_entry_t *e, int status)
     }
 
     e->busy_since_ms = 0;
+    e->in_hand = 0;
     e->state = e->role == FN_ROLE_MANAGER ? FN_ENTRY_FREE : FN_ENTRY_DIED;
 
     (void) !write(m->wake[1], "x", 1);
@@ -350,26 +435,147 @@ fn_master_tell(fn_master_t *m, int sig, int managers, unsigned before)
 }
 
 
-/* A child at one piece of work for a minute will not come back; its job is counted as having taken it down. */
+/* Everybody may have been stopped with us, or the machine: then they get time to say that they live. */
 static void
-fn_master_stuck(fn_master_t *m)
+fn_master_turn(fn_master_t *m)
 {
-    char         pid[16];
-    unsigned     i;
-    uint64_t     since, now;
-    fn_entry_t  *e;
+    uint64_t  now;
 
     now = fn_mono_ms();
 
+    if (m->turn_ms != 0 && now > m->turn_ms + FN_ASLEEP_MS) {
+        m->patience_ms = now + (uint64_t) m->settings->watchdog_ms;
+    }
+
+    m->turn_ms = now;
+}
+
+
+static void
+fn_master_kill(fn_entry_t *e)
+{
+    char  pid[16];
+
+    (void) snprintf(pid, sizeof(pid), "%ld", (long) e->pid);
+    e->job[sizeof(e->job) - 1] = '\0';
+    e->job_name[sizeof(e->job_name) - 1] = '\0';
+
+    fn_count((fn_counter_e) (FN_C_STUCK_MANAGER + e->role), 1);
+    fn_log(FN_LOG_ERROR, "a child is stuck and is killed", "role", fn_role_names[e->role], "pid", pid,
+           "job", e->job[0] ? e->job_name : NULL, "job_id", e->job[0] ? e->job : NULL, NULL);
+    (void) kill(e->pid, SIGKILL);
+}
+
+
+/*
+ * The watchdog.  Who gives no sign of life and has been at one piece of work for so long is asked to give it up (the statement
+ * is cancelled), and killed when that does not help.  The job is counted as having taken the process down.
+ */
+static void
+fn_master_stuck(fn_master_t *m)
+{
+    unsigned     i;
+    uint64_t     life, limit, now;
+    fn_entry_t  *e;
+
+    now = fn_mono_ms();
+    limit = FN_LIMIT("FN_WATCHDOG_MS", m->settings->watchdog_ms);
+
     for (i = 0; i < FN_CHILDREN_MAX; i++) {
         e = &m->board->child[i];
-        since = e->busy_since_ms;
+        life = e->busy_since_ms > e->beat_ms ? e->busy_since_ms : e->beat_ms;
 
-        if (e->state == FN_ENTRY_LIVE && since != 0 && now > since + FN_STUCK_MS) {
-            (void) snprintf(pid, sizeof(pid), "%ld", (long) e->pid);
-            fn_log(FN_LOG_ERROR, "a child is stuck and is killed", "role", fn_role_names[e->role], "pid", pid, NULL);
-            (void) kill(e->pid, SIGKILL);
+        if (e->state != FN_ENTRY_LIVE || e->pid == 0 || now <= life + limit || now < m->patience_ms) {
+            m->cancel_ms[i] = 0;
+
+        } else if (m->cancel_ms[i] == 0) {
+            m->cancel_ms[i] = now;
+            fn_count(FN_C_CANCELLED, 1);
+            (void) kill(e->pid, SIGUSR2);
+
+        } else if (now >= m->cancel_ms[i] + FN_CANCEL_MS) {
+            m->cancel_ms[i] = now;          /* should even this fail, it is said every two seconds */
+            fn_master_kill(e);
         }
+    }
+}
+
+
+/* -1 with errno, or a listening socket. address: a numeric ip:port. */
+static int
+fn_master_listen(const char *address)
+{
+    int               fd, on, rc, err;
+    char              host[64];
+    size_t            n;
+    const char       *port;
+    struct addrinfo   hints, *list;
+
+    port = strrchr(address, ':');
+    n = port ? (size_t) (port - address) : 0;
+
+    if (n >= 2 && address[0] == '[') {
+        address++;
+        n -= 2;
+    }
+
+    if (port == NULL || n >= sizeof(host)) {
+        errno = EINVAL;
+        return -1;
+    }
+
+    memcpy(host, address, n);
+    host[n] = '\0';
+
+    memset(&hints, 0, sizeof(hints));
+    hints.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV;
+    hints.ai_socktype = SOCK_STREAM;
+
+    if (getaddrinfo(host, port + 1, &hints, &list) != 0) {
+        errno = EINVAL;
+        return -1;
+    }
+
+    fd = socket(list->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    on = 1;
+    rc = -1;
+
+    if (fd != -1 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0
+        && bind(fd, list->ai_addr, list->ai_addrlen) == 0)
+    {
+        rc = listen(fd, 64);
+    }
+
+    err = errno;
+    freeaddrinfo(list);
+
+    if (rc != 0 && fd != -1) {
+        (void) close(fd);
+        errno = err;
+    }
+
+    return rc == 0 ? fd : -1;
+}
+
+
+/* Where metrics are asked for may change with a reload. What cannot be had is logged and done without. */
+static void
+fn_master_relisten(fn_master_t *m, const char *before, const char *now)
+{
+    if ((before == NULL) == (now == NULL) && (now == NULL || strcmp(before, now) == 0) && (now == NULL || m->listen != -1)) {
+        return;
+    }
+
+    /* the old manager has it open, too; an address that is no longer listened to may be had by another socket */
+    if (m->listen != -1) {
+        (void) shutdown(m->listen, SHUT_RDWR);
+        (void) close(m->listen);
+    }
+
+    m->listen = now ? fn_master_listen(now) : -1;
+
+    if (now != NULL && m->listen == -1) {
+        fn_log(FN_LOG_ERROR, "metrics_listen cannot be listened to", "address", now, "error", strerror(errno), NULL);
     }
 }
 
@@ -384,6 +590,7 @@ fn_master_reload(fn_master_t *m)
     s = malloc(sizeof(*s));
 
     if (s == NULL || fn_conf_load(m->conf, s, err, sizeof(err)) != 0) {
+        fn_count(FN_C_RELOAD_FAILED, 1);
         fn_log(FN_LOG_ERROR, "the configuration is kept as it was", "error", s ? err : "no memory", NULL);
         free(s);
         return;
@@ -393,16 +600,20 @@ fn_master_reload(fn_master_t *m)
         fn_log(FN_LOG_ERROR, "the log cannot be opened, the old one is kept", "log", s->log, NULL);
     }
 
+    fn_master_relisten(m, m->settings->metrics_listen, s->metrics_listen);
     fn_settings_free(m->settings);
     *m->settings = *s;
     free(s);
+
+    fn_count(FN_C_RELOADED, 1);
+    fn_master_bounds(m);
 
     m->generation++;
     memset(m->fork_ms, 0, sizeof(m->fork_ms));
 
     fn_log(FN_LOG_INFO, "configuration read, children are replaced", NULL);
 
-    fn_master_fill(m);
+    (void) fn_master_fill(m);
     (void) fn_master_tell(m, SIGTERM, 0, m->generation);
     (void) fn_master_tell(m, SIGTERM, 1, m->generation);
 }
@@ -474,7 +685,11 @@ fn_master_shutdown(fn_master_t *m)
         fn_master_reap(m);
     }
 
-    /* if the manager is gone already, the next instance's does its work */
+    /* should it have died just now; if the new one dies as well, the next instance's does its work */
+    if (fn_scoreboard_current(m->board, FN_ROLE_MANAGER, -1, m->generation) == NULL) {
+        fn_master_fork(m, FN_ROLE_MANAGER, 0);
+    }
+
     (void) fn_master_tell(m, SIGTERM, 1, m->generation + 1);
 
     for (start = fn_mono_ms(); fn_master_tell(m, 0, 1, m->generation + 1) > 0; fn_master_reap(m)) {
@@ -530,11 +745,21 @@ fn_master_init(fn_master_t *m)
     fn_signals(SIG_IGN, ignored);
 
     m->board = fn_scoreboard_create();
+    m->listen = -1;
 
     if (m->board == NULL || pipe2(m->wake, O_CLOEXEC | O_NONBLOCK) != 0) {
         fn_log(FN_LOG_ERROR, "no memory for the scoreboard", NULL);
         return -1;
     }
+
+    if (m->settings->metrics_listen != NULL && (m->listen = fn_master_listen(m->settings->metrics_listen)) == -1) {
+        fn_log(FN_LOG_ERROR, "metrics_listen cannot be listened to", "address", m->settings->metrics_listen,
+               "error", strerror(errno), NULL);
+        return -1;
+    }
+
+    fn_counts_use(&m->board->counts);
+    fn_master_bounds(m);
 
     if (m->settings->pid != NULL && fn_pid_write(m->settings->pid) != 0) {
         fn_log(FN_LOG_ERROR, "the pid file cannot be written", "path", m->settings->pid, NULL);
@@ -548,6 +773,7 @@ fn_master_init(fn_master_t *m)
 int
 fn_master_run(const char *conf, fn_settings_t *s, char **argv)
 {
+    unsigned     missing;
     fn_master_t  m;
 
     memset(&m, 0, sizeof(m));
@@ -566,6 +792,7 @@ fn_master_run(const char *conf, fn_settings_t *s, char **argv)
     fn_log(FN_LOG_INFO, "started", "instance", m.board->inst, NULL);
 
     while (!fn_terminate) {
+        fn_master_turn(&m);
         fn_master_reap(&m);
 
         if (fn_reload) {
@@ -576,9 +803,10 @@ fn_master_run(const char *conf, fn_settings_t *s, char **argv)
             fn_master_reopen(&m);
         }
 
-        fn_master_fill(&m);
+        fn_master_scale(&m);
+        missing = fn_master_fill(&m);
         fn_master_stuck(&m);
-        fn_master_sleep(&m, FN_TICK_MS);
+        fn_master_sleep(&m, missing ? FN_RESPAWN_MS : FN_TICK_MS);
     }
 
     fn_master_shutdown(&m);

@@ -87,9 +87,9 @@ fn_net_run(fn_child_t *child)
         }
 
         /* A new process takes over between two jobs, so that nobody waits for it. */
+        child->entry->in_hand = n->slots - n->count[FN_NET_FREE] - n->count[FN_NET_WAITING];
         n->leaving = fn_quit
-                     || (n->settings->recycle_jobs > 0
-                         && child->entry->jobs >= (uint64_t) n->settings->recycle_jobs
+                     || (fn_child_recycle(child)
                          && n->count[FN_NET_FREE] + n->count[FN_NET_WAITING] == n->slots);
 
         net_trip(n);
@@ -719,6 +719,7 @@ net_completed(fn_net_t *n)
 static void
 net_tried(fn_net_t *n, fn_net_exchange_t *x, const fn_response_t *r)
 {
+    curl_off_t    took;
     size_t        at;
     fn_outcome_e  outcome;
 
@@ -730,6 +731,10 @@ net_tried(fn_net_t *n, fn_net_exchange_t *x, const fn_response_t *r)
 
     /* What is larger than the provider wants is of no use, and would not be smaller the next time. */
     outcome = x->too_large ? FN_DEAD : fn_call_parse(x->pair, r, &x->call, &x->result);
+
+    took = 0;
+    (void) curl_easy_getinfo(x->easy, CURLINFO_TOTAL_TIME_T, &took);
+    fn_count_call(x->pair->service, outcome, (uint64_t) took / 1000);
 
     fn_net_said(n, x, r);
 

@@ -118,21 +118,23 @@ fn_reap_one(fn_redis_t *r, const char *slot, const fn_task_t *t, int suspect)
 
 
 static void
-fn_reap_log(const fn_task_t *t, int dead)
+fn_reap_log(const fn_task_t *t, int dead, const char *how)
 {
-    char  request[65], name[65];
+    char  request[65], name[65], id[FN_TEXT_MAX];
+
+    fn_reap_text(id, t->env.id);
 
     fn_request_id(t, request, sizeof(request));
     (void) snprintf(name, sizeof(name), "%.*s", (int) t->env.job.n, t->env.job.n ? t->env.job.p : "");
 
     fn_log(dead ? FN_LOG_ERROR : FN_LOG_WARN,
            dead ? "job is poison: it was at work when a process died, three times" : "job of a dead process goes back",
-           "job", name, "request_id", request[0] ? request : NULL, NULL);
+           "job", name, "job_id", id, "how", how, "request_id", request[0] ? request : NULL, NULL);
 }
 
 
 int
-fn_reap(fn_redis_t *r, const char *slot, int suspect, const char *only)
+fn_reap(fn_redis_t *r, const char *slot, int suspect, const char *only, const char *how)
 {
     int          rc, blame;
     size_t       i;
@@ -157,7 +159,13 @@ fn_reap(fn_redis_t *r, const char *slot, int suspect, const char *only)
         rc = fn_reap_one(r, slot, &t, blame);
 
         if (rc > 0 && suspect) {
-            fn_reap_log(&t, rc == 2);
+            fn_reap_log(&t, rc == 2, blame ? how : NULL);
+        }
+
+        fn_count(FN_C_REAPED, rc > 0);
+
+        if (rc > 0 && blame) {
+            fn_count_job(t.job, rc == 2 ? FN_RESULT_DEAD : FN_RESULT_CRASHED, 0);
         }
     }
 

@@ -9,7 +9,9 @@
 #include <sys/random.h>
 #include <time.h>
 
+#include "libfitnudge/fn_counts.h"
 #include "libfitnudge/fn_log.h"
+#include "libfitnudge/fn_sentinel.h"
 #include "libfitnudge/fn_time.h"
 
 #define FN_REDIS_CONNECT_MS  1000
@@ -67,7 +69,7 @@ fn_redis_close(fn_redis_t *r)
 
 
 static redisContext *
-fn_redis_dial(const char *address)
+fn_redis_dial_address(const char *address)
 {
     char            host[256];
     size_t          n;
@@ -97,6 +99,108 @@ fn_redis_dial(const char *address)
     host[n] = '\0';
 
     return redisConnectWithTimeout(host, colon ? (int) strtol(colon + 1, NULL, 10) : 6379, t);
+}
+
+
+/* Asks one Sentinel for the master's address. 0, or -1: it does not answer or does not know. */
+static int
+fn_redis_ask(const fn_settings_t *s, const fn_sentinel_t *sentinel, const char *address, char *master, size_t size)
+{
+    int              rc;
+    redisReply      *a;
+    redisContext    *c;
+    struct timeval   t = { FN_REDIS_CONNECT_MS / 1000, (FN_REDIS_CONNECT_MS % 1000) * 1000 };
+
+    c = fn_redis_dial_address(address);
+    rc = -1;
+    a = NULL;
+
+    if (c == NULL || c->err != 0 || redisSetTimeout(c, t) != REDIS_OK) {
+        goto done;
+    }
+
+    if (s->redis_sentinel_password != NULL) {
+        a = redisCommand(c, "AUTH %s", s->redis_sentinel_password);
+
+        if (a == NULL || a->type == REDIS_REPLY_ERROR) {
+            goto done;
+        }
+
+        freeReplyObject(a);
+    }
+
+    a = redisCommand(c, "SENTINEL get-master-addr-by-name %s", sentinel->name);
+
+    if (a != NULL && a->type == REDIS_REPLY_ARRAY && a->elements == 2 && a->element[0]->type == REDIS_REPLY_STRING
+        && a->element[1]->type == REDIS_REPLY_STRING)
+    {
+        (void) snprintf(master, size, strchr(a->element[0]->str, ':') ? "[%s]:%s" : "%s:%s", a->element[0]->str,
+                        a->element[1]->str);
+        rc = 0;
+    }
+
+done:
+
+    if (a != NULL) {
+        freeReplyObject(a);
+    }
+
+    if (c != NULL) {
+        redisFree(c);
+    }
+
+    return rc;
+}
+
+
+/* Where Redis is is asked for with every connect: after a failover it is somewhere else. */
+static redisContext *
+fn_redis_dial(fn_redis_t *r)
+{
+    char           master[320];
+    unsigned       i, k;
+    fn_sentinel_t  sentinel;
+
+    if (fn_sentinel_parse(&sentinel, r->settings->redis) != 0) {
+        return fn_redis_dial_address(r->settings->redis);
+    }
+
+    for (i = 0; i < sentinel.n; i++) {
+        k = (r->sentinel + i) % sentinel.n;
+
+        if (fn_redis_ask(r->settings, &sentinel, sentinel.address[k], master, sizeof(master)) == 0) {
+            r->sentinel = k;
+            return fn_redis_dial_address(master);
+        }
+    }
+
+    return NULL;
+}
+
+
+/* A replica would refuse the first write only; one that may not be asked is believed. 1 = a replica. */
+static int
+fn_redis_is_replica(fn_redis_t *r)
+{
+    int          replica;
+    redisReply  *a;
+
+    a = fn_redis_command(r, "ROLE");
+
+    if (a == NULL) {
+        return 1;
+    }
+
+    replica = a->type == REDIS_REPLY_ARRAY && a->elements > 0 && a->element[0]->type == REDIS_REPLY_STRING
+              && strcmp(a->element[0]->str, "slave") == 0;
+
+    if (replica && r->failures == 0) {
+        fn_log(FN_LOG_WARN, "redis is a replica, asking again for the master", NULL);
+    }
+
+    freeReplyObject(a);
+
+    return replica;
 }
 
 
@@ -141,7 +245,7 @@ fn_redis_hello(fn_redis_t *r)
     r->client_id = a->integer;
     freeReplyObject(a);
 
-    return fn_redis_load(r);
+    return fn_redis_is_replica(r) ? -1 : fn_redis_load(r);
 }
 
 
@@ -160,7 +264,7 @@ fn_redis_connect(fn_redis_t *r)
         return -1;
     }
 
-    r->c = fn_redis_dial(r->settings->redis);
+    r->c = fn_redis_dial(r);
 
     if (r->c != NULL && r->c->err == 0 && fn_redis_hello(r) == 0) {
         if (r->failures) {
@@ -169,8 +273,11 @@ fn_redis_connect(fn_redis_t *r)
 
         r->failures = 0;
         r->retry_ms = 0;
+        fn_count(FN_C_REDIS_CONNECTS, 1);
         return 0;
     }
+
+    fn_count(FN_C_REDIS_FAILURES, 1);
 
     if (r->failures++ == 0) {
         fn_log(FN_LOG_WARN, "no connection to redis, trying again", "address", r->settings->redis,
@@ -197,6 +304,7 @@ fn_redis_reply(fn_redis_t *r)
 
     if (redisGetReply(r->c, &a) != REDIS_OK) {
         fn_log(FN_LOG_WARN, "connection to redis lost", "error", r->c->errstr, NULL);
+        fn_count(FN_C_REDIS_FAILURES, 1);
         fn_redis_close(r);
         return NULL;
     }
@@ -313,22 +421,33 @@ fn_redis_noscript(const redisReply *a)
 }
 
 
-int
-fn_redis_again(const redisReply *a)
+/* An error inside a script has its own words around the server's. */
+static int
+fn_redis_says(const redisReply *a, const char *const *words)
 {
-    size_t       i;
-
-    static const char  *passing[] = { "LOADING", "MISCONF", "READONLY", "MASTERDOWN", "BUSY", "OOM", "NOREPLICAS" };
-
-    if (a->type != REDIS_REPLY_ERROR) {
-        return 0;
-    }
-
-    for (i = 0; i < sizeof(passing) / sizeof(passing[0]); i++) {
-        if (strstr(a->str, passing[i]) != NULL) {
+    for ( ; a->type == REDIS_REPLY_ERROR && *words != NULL; words++) {
+        if (strstr(a->str, *words) != NULL) {
             return 1;
         }
     }
 
     return 0;
+}
+
+
+int
+fn_redis_moved(const redisReply *a)
+{
+    static const char *const  words[] = { "READONLY", "LOADING", "MASTERDOWN", NULL };
+
+    return fn_redis_says(a, words);
+}
+
+
+int
+fn_redis_again(const redisReply *a)
+{
+    static const char *const  words[] = { "LOADING", "MISCONF", "READONLY", "MASTERDOWN", "BUSY", "OOM", "NOREPLICAS", NULL };
+
+    return fn_redis_says(a, words);
 }

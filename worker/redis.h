@@ -17,6 +17,7 @@ typedef enum {
 typedef struct {
     const fn_settings_t  *settings;
     redisContext         *c;                /* NULL = not connected */
+    unsigned              sentinel;         /* the Sentinel that answered last */
     unsigned              timeout_ms;       /* of one answer */
     unsigned              failures;         /* connects failed in a row */
     uint64_t              retry_ms;         /* fn_mono_ms() before which no connect is tried */
@@ -42,6 +43,7 @@ int fn_redis_script(fn_redis_t *r, fn_script_e script, unsigned nkeys, unsigned 
 
 /* What an error answer asks for. */
 int fn_redis_noscript(const redisReply *a);     /* the script is not loaded */
+int fn_redis_moved(const redisReply *a);        /* this server is not the master, or not yet: connect anew */
 int fn_redis_again(const redisReply *a);        /* a state of the server that passes: LOADING, MISCONF, OOM, READONLY, ... */
 
 /* Loads the scripts; fn_redis_connect does it too. 0 or -1 = lost. */

@@ -9,6 +9,8 @@
 
 #include "libfitnudge/fn_time.h"
 
+#define FN_LOOKED_MS  5000      /* what the manager saw longer ago is not believed */
+
 const char *const  fn_role_names[FN_ROLES] = { "manager", "sql", "auth", "net" };
 
 
@@ -17,6 +19,8 @@ fn_scoreboard_create(void)
 {
     char             *p, host[48];
     fn_scoreboard_t  *b;
+
+    _Static_assert(FN_ROLES == FN_LANES + 1, "a lane for each role but the manager's");
 
     b = mmap(NULL, sizeof(*b), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
@@ -28,6 +32,10 @@ fn_scoreboard_create(void)
         (void) munmap(b, sizeof(*b));
         return NULL;
     }
+
+    b->started_s = fn_now_ms() / 1000;
+    b->looked_ms = fn_mono_ms();
+    b->beat_ms = fn_mono_ms();
 
     if (gethostname(host, sizeof(host)) != 0) {
         host[0] = '\0';
@@ -67,6 +75,8 @@ fn_scoreboard_claim(fn_scoreboard_t *b, fn_role_e role, unsigned number, unsigne
         e->generation = generation;
         e->nslots = nslots;
         e->started_ms = fn_mono_ms();
+        e->beat_ms = e->started_ms;
+        e->taken_ms = e->started_ms;
         e->state = FN_ENTRY_LIVE;
 
         return e;
@@ -108,4 +118,25 @@ fn_scoreboard_current(fn_scoreboard_t *b, fn_role_e role, int number, unsigned g
     }
 
     return NULL;
+}
+
+
+uint64_t
+fn_scoreboard_oldest(const fn_scoreboard_t *b, fn_role_e role, uint64_t now)
+{
+    unsigned          i;
+    uint64_t          oldest;
+    const fn_lane_t  *lane;
+
+    if (role == FN_ROLE_MANAGER || now > b->looked_ms + FN_LOOKED_MS) {
+        return 0;
+    }
+
+    lane = &b->lane[role - 1];
+
+    for (i = 0, oldest = 0; i < 3; i++) {
+        oldest = lane->oldest_ms[i] > oldest ? lane->oldest_ms[i] : oldest;
+    }
+
+    return oldest;
 }

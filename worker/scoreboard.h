@@ -14,6 +14,9 @@ fn_entry_t *fn_scoreboard_claim(fn_scoreboard_t *b, fn_role_e role, unsigned num
 
 fn_entry_t *fn_scoreboard_find(fn_scoreboard_t *b, pid_t pid);
 
+/* Age in ms of the oldest job that waits in the role's lane; 0 = none, or nobody has looked lately. */
+uint64_t fn_scoreboard_oldest(const fn_scoreboard_t *b, fn_role_e role, uint64_t now);
+
 /* Living children of the role and number (any number: -1) that are not draining and of the generation. */
 fn_entry_t *fn_scoreboard_current(fn_scoreboard_t *b, fn_role_e role, int number, unsigned generation);
 

@@ -7,9 +7,9 @@
 
 #include "service.h"
 
-const char *const  fn_service_names[] = {
-    "openai", "elevenlabs", "r2", "google_oauth", "fcm", "smtp", "posthog", "n8n", "slack", "sentry", "otlp", NULL
-};
+#define FN_SERVICE_NAME(id, name)  name,
+
+const char *const  fn_service_names[] = { FN_SERVICE_TABLE(FN_SERVICE_NAME) NULL };
 
 const char *const  fn_service_states[] = { "closed", "open", "half-open" };
 

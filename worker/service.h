@@ -8,6 +8,7 @@
 #include <pthread.h>
 
 #include "libfitnudge/fn_breaker.h"
+#include "libfitnudge/fn_counts.h"
 #include "libfitnudge/fn_settings.h"
 
 #define FN_SERVICES     16          /* places in the scoreboard */
@@ -36,7 +37,7 @@ typedef enum { FN_SERVICE_GOOD, FN_SERVICE_BAD, FN_SERVICE_UNKNOWN } fn_service_
 
 typedef enum { FN_SERVICE_GO, FN_SERVICE_PAUSED, FN_SERVICE_OPEN } fn_service_may_e;
 
-extern const char *const  fn_service_names[];       /* ended by NULL */
+extern const char *const  fn_service_names[];       /* in the order of FN_SERVICE_TABLE, ended by NULL */
 
 /* Its number, or -1. */
 int fn_service_find(const char *name);

@@ -349,9 +349,11 @@ fn_work_alone(fn_work_env_t *e, fn_work_t *w)
     fn_entry_t  *me;
 
     me = e->child->entry;
+    (void) snprintf(me->job_name, sizeof(me->job_name), "%s", w->task->job->name);
     memcpy(me->job, w->id, sizeof(me->job));
 
     while (w->state == FN_WORK_TODO) {
+        me->busy_since_ms = fn_mono_ms();       /* each gets its own time */
         connected = e->db.c != NULL;
 
         switch (fn_db_run(&e->db, &w->stmt, 1, state)) {
@@ -672,6 +674,29 @@ fn_work_finish(fn_work_env_t *e, fn_work_t *w, fn_finish_t *f)
     }
 
     fn_buf_free(&body);
+}
+
+
+void
+fn_work_count(const fn_work_t *w, int lost)
+{
+    uint64_t     now, waited;
+    fn_result_e  result;
+
+    static const fn_result_e  results[] = {
+        [FN_WORK_TODO] = FN_RESULT_DEAD, [FN_WORK_DONE] = FN_RESULT_DONE, [FN_WORK_NEXT] = FN_RESULT_NEXT,
+        [FN_WORK_AGAIN] = FN_RESULT_RETRIED, [FN_WORK_DEAD] = FN_RESULT_DEAD, [FN_WORK_DROPPED] = FN_RESULT_DROPPED
+    };
+
+    result = lost ? FN_RESULT_LOST : results[w->state];
+    waited = 0;
+
+    if (result == FN_RESULT_DONE || result == FN_RESULT_DEAD) {
+        now = fn_now_ms();
+        waited = now > w->task->env.enqueued_ms ? now - w->task->env.enqueued_ms : 1;
+    }
+
+    fn_count_job(w->task->job, result, waited);
 }
 
 

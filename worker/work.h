@@ -65,6 +65,9 @@ void fn_work_run(fn_work_env_t *e, fn_work_t *w, unsigned n);
 /* Adds the outcome to f. */
 void fn_work_finish(fn_work_env_t *e, fn_work_t *w, fn_finish_t *f);
 
+/* Counts how it ended; lost: its result did not count. */
+void fn_work_count(const fn_work_t *w, int lost);
+
 void fn_work_end(fn_work_t *w);
 
 /* Forgets change rows that were published, when there are any. */

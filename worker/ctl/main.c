@@ -48,6 +48,7 @@ static const struct {
                                        "                               requests are refused with 503, on every edge\n"
                                        "  maintenance off              and answered again\n"
                                        "  maintenance status           whether they are" },
+    { "doctor", 0, 0, NULL,            "doctor                       whether all that the system needs is right, and what to do" },
     { NULL, 0, 0, NULL, NULL }
 };
 
@@ -106,6 +107,10 @@ fn_ctl_run(fn_ctl_t *c, const char *conf, int argc, char **argv)
     if (argc - 1 < fn_commands[i].min || argc - 1 > fn_commands[i].max) {
         (void) fprintf(stderr, "usage: fitnudgectl %s\n", fn_commands[i].help);
         return 2;
+    }
+
+    if (fn_commands[i].run == NULL) {
+        return fn_ctl_doctor(conf, c->json);
     }
 
     if (fn_conf_load(conf, &s, err, sizeof(err)) != 0) {

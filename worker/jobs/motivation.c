@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../libfitnudge/fn_counts.h"
 #include "../libfitnudge/fn_keys.h"
 #include "../providers/openai.h"
 #include "digest.h"
@@ -185,6 +186,10 @@ fn_motivation_joined(const char *ctx, size_t ctx_len, const char *result, size_t
     cached = r[4].number < in ? r[4].number : in;
     cost = ((in - cached) * s->openai_price_input + cached * s->openai_price_cached + out * s->openai_price_output + 999999)
            / 1000000;
+
+    fn_count(FN_C_AI_COST, cost > 0 ? (uint64_t) cost : 0);
+    fn_count(FN_C_AI_PROMPT, in > 0 ? (uint64_t) in : 0);
+    fn_count(FN_C_AI_COMPLETION, out > 0 ? (uint64_t) out : 0);
 
     fn_buf_adds(commit_ctx, "{\"goal_id\":");
     fn_json_add_raw(commit_ctx, &c[0]);

@@ -9,6 +9,7 @@
 
 #include "fn_key_pair.h"
 #include "fn_secret.h"
+#include "fn_sentinel.h"
 #include "fn_settings.h"
 #include "fn_time.h"
 #include "fn_voices.h"
@@ -23,9 +24,11 @@
 const fn_setting_t  fn_settings_table[] = {
     /* name, scope, type, place, default, required, min, max, help */
     { "fitnudge_redis", FN_SCOPE_HTTP, FN_S_ADDRESS, S(redis), NULL, 1, 0, 0,
-      "Redis: unix:/path or ip:port" },
+      "Redis: unix:/path, ip:port or sentinel:name@ip:port,..." },
     { "fitnudge_redis_password", FN_SCOPE_HTTP, FN_S_SECRET, S(redis_password), NULL, 0, 0, 0,
       "Password of Redis" },
+    { "fitnudge_redis_sentinel_password", FN_SCOPE_HTTP, FN_S_SECRET, S(redis_sentinel_password), NULL, 0, 0, 0,
+      "Password of the Sentinels" },
     { "fitnudge_jwt_secret", FN_SCOPE_HTTP, FN_S_SECRET, S(jwt_secret), NULL, 1, FN_SECRET_MIN, 0,
       "Key that signs access tokens (HS256)" },
     { "fitnudge_jwt_keys", FN_SCOPE_HTTP, FN_S_SECRET_KEYS, S(jwt_keys), NULL, 0, 0, 0,
@@ -61,9 +64,29 @@ const fn_setting_t  fn_settings_table[] = {
       "Processes of the net lane" },
     { "net_slots", FN_SCOPE_WORKER, FN_S_INT, S(net_slots), "256", 0, 1, 1024,
       "Exchanges in flight in one process" },
+    { "sql_processes_max", FN_SCOPE_WORKER, FN_S_INT, S(sql_processes_max), "0", 0, 0, 64,
+      "Executors of the sql lane at most, 0 = always sql_processes" },
+    { "auth_processes_max", FN_SCOPE_WORKER, FN_S_INT, S(auth_processes_max), "0", 0, 0, 16,
+      "Executors of the auth lane at most, 0 = always auth_processes" },
+    { "net_processes_max", FN_SCOPE_WORKER, FN_S_INT, S(net_processes_max), "0", 0, 0, 8,
+      "Processes of the net lane at most, 0 = always net_processes" },
+    { "min_spare", FN_SCOPE_WORKER, FN_S_INT, S(min_spare), "1", 0, 1, 16,
+      "Idle processes below which a lane whose jobs wait gets more" },
+    { "max_spare", FN_SCOPE_WORKER, FN_S_INT, S(max_spare), "2", 0, 1, 64,
+      "Idle processes above which a lane gives one up" },
+    { "scale_age", FN_SCOPE_WORKER, FN_S_TIME, S(scale_age_ms), "200ms", 0, 10, 60 * SECOND,
+      "Age of the oldest job from which on a lane is too small" },
+    { "scale_idle", FN_SCOPE_WORKER, FN_S_TIME, S(scale_idle_ms), "60s", 0, SECOND, 3600 * SECOND,
+      "How long a lane has too many idle processes before one ends" },
+    { "recycle_memory", FN_SCOPE_WORKER, FN_S_INT, S(recycle_memory), "64", 0, 0, 65536,
+      "MB by which a process may grow before it is replaced, 0 = any" },
+    { "watchdog", FN_SCOPE_WORKER, FN_S_TIME, S(watchdog_ms), "30s", 0, 15 * SECOND, 600 * SECOND,
+      "Time without a sign of life after which a process is killed" },
+    { "metrics_listen", FN_SCOPE_WORKER, FN_S_ADDRESS, S(metrics_listen), NULL, 0, 0, 0,
+      "Where the pool answers /metrics and /health" },
     { "shutdown_timeout", FN_SCOPE_WORKER, FN_S_TIME, S(shutdown_ms), "30s", 0, 5 * SECOND, 600 * SECOND,
       "How long work in hand may take at shutdown" },
-    { "recycle_jobs", FN_SCOPE_WORKER, FN_S_INT, S(recycle_jobs), "100000", 0, 0, 1000000000,
+    { "recycle_jobs", FN_SCOPE_WORKER, FN_S_INT, S(recycle_jobs), "10000", 0, 0, 1000000000,
       "Jobs after which an executor is replaced, 0 = never" },
     { "openai_base_url", FN_SCOPE_WORKER, FN_S_URL, S(openai_base_url), "https://api.openai.com/v1", 0, 0, 512,
       "OpenAI-compatible API, or env:NAME" },
@@ -345,9 +368,20 @@ static const char *
 fn_setting_address(fn_settings_t *s, const fn_setting_t *d, const char *value)
 {
     char              host[64];
+    fn_sentinel_t     sentinel;
     size_t            n, digits;
     const char       *colon, *from;
     struct in6_addr   addr;
+
+    if (strncmp(value, "sentinel:", 9) == 0 && d->offset == S(redis)) {
+        return fn_sentinel_parse(&sentinel, value) != 0
+               ? fn_setting_invalid(value, "sentinel:name@ip:port,ip:port is expected, with numeric addresses, at most 8")
+               : fn_setting_text(s, d, value);
+    }
+
+    if (strncmp(value, "unix:/", 6) == 0 && d->offset == S(metrics_listen)) {
+        return fn_setting_invalid(value, "a numeric ip:port is expected");
+    }
 
     if (strncmp(value, "unix:/", 6) == 0) {
         return strlen(value) > 5 + 107 ? fn_setting_invalid(value, "a socket's path has at most 107 bytes")
@@ -597,6 +631,29 @@ fn_settings_keep_generations(const fn_settings_t *s)
 
 
 const char *
+fn_settings_conflict(const fn_settings_t *s)
+{
+    size_t  i;
+
+    const struct { const char *name; int64_t least, most; }  pairs[] = {
+        { "sql_processes_max\" is less than \"sql_processes", s->sql_processes, s->sql_processes_max },
+        { "auth_processes_max\" is less than \"auth_processes", s->auth_processes, s->auth_processes_max },
+        { "net_processes_max\" is less than \"net_processes", s->net_processes, s->net_processes_max },
+        { "max_spare\" is less than \"min_spare", s->min_spare, s->max_spare }
+    };
+
+    for (i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
+        if (pairs[i].most != 0 && pairs[i].most < pairs[i].least) {
+            (void) snprintf(fn_setting_message, sizeof(fn_setting_message), "\"%s\"", pairs[i].name);
+            return fn_setting_message;
+        }
+    }
+
+    return NULL;
+}
+
+
+const char *
 fn_settings_check(const fn_settings_t *s)
 {
     const fn_setting_t  *d;
@@ -609,7 +666,7 @@ fn_settings_check(const fn_settings_t *s)
         }
     }
 
-    return NULL;
+    return fn_settings_conflict(s);
 }
 
 

@@ -16,8 +16,9 @@ typedef struct {
     uint64_t  seen[FN_SETTINGS_MAX / 64];   /* bit i: row i of the table was given */
 
     /* shared: http level of nginx.conf */
-    char     *redis;                /* fitnudge_redis: unix:/path or ip:port */
+    char     *redis;                /* fitnudge_redis: unix:/path, ip:port or what fn_sentinel.h reads */
     char     *redis_password;       /* fitnudge_redis_password: secret, or NULL */
+    char     *redis_sentinel_password;  /* secret, or NULL */
     char     *jwt_secret;           /* fitnudge_jwt_secret: secret, at least 32 bytes */
     char     *jwt_keys;             /* fitnudge_jwt_keys: key pairs in PEM (fn_key_pair.h), or NULL: jwt_secret signs */
     char     *jwt_issuer;           /* fitnudge_jwt_issuer, default "fitnudge" */
@@ -38,7 +39,13 @@ typedef struct {
     int64_t   net_processes;        /* 1..8, default 1 */
     int64_t   net_slots;            /* 1..1024 exchanges in flight a process, default 256 */
     int64_t   shutdown_ms;          /* shutdown_timeout 30s */
-    int64_t   recycle_jobs;         /* 0 = never, default 100000 */
+    int64_t   recycle_jobs;         /* 0 = never, default 10000 */
+    int64_t   recycle_memory;       /* MB of growth, 0 = any, default 64 */
+    int64_t   sql_processes_max, auth_processes_max, net_processes_max;     /* 0: no more than the number above */
+    int64_t   min_spare, max_spare; /* idle processes of a lane: fewer and jobs wait: more are forked; more: one ends */
+    int64_t   scale_age_ms, scale_idle_ms;
+    int64_t   watchdog_ms;          /* default 30s */
+    char     *metrics_listen;       /* ip:port or NULL: off */
     char     *openai_base_url;      /* default https://api.openai.com/v1 */
     char     *openai_api_key;       /* secret, or NULL: off */
     char     *openai_model;         /* default gpt-5 */
@@ -125,7 +132,10 @@ const char *fn_setting_apply(fn_settings_t *s, const fn_setting_t *d, const char
 /* How long Redis keeps the generation of a tag, s: longer than any answer is cached. 0: instances share no answers. */
 unsigned fn_settings_keep_generations(const fn_settings_t *s);
 
-/* NULL, or what is missing for the pool to start. */
+/* NULL, or two settings of fitnudge_worker that contradict each other. */
+const char *fn_settings_conflict(const fn_settings_t *s);
+
+/* NULL, or what is missing for the pool to start, or contradicts itself. */
 const char *fn_settings_check(const fn_settings_t *s);
 
 void fn_settings_free(fn_settings_t *s);    /* wipes secrets */

@@ -413,7 +413,7 @@ END
 sub redis_lines {
     my ($self, @cmd) = @_;
 
-    my $address = $self->{redis}{address};
+    my $address = $self->{redis_where} ? $self->{redis_where}->() : $self->{redis}{address};
     my @where = $address =~ /^unix:(.*)/ ? ('-s', $1) : $address =~ /^(.*):(\d+)$/ ? ('-h', $1, '-p', $2) : die "no Redis at $address\n";
     local $ENV{REDISCLI_AUTH} = slurp($self->{redis}{password}) =~ s/\n\z//r if $self->{redis}{password};
     open my $out, '-|', 'redis-cli', @where, '--raw', @cmd or die "cannot run redis-cli: $!\n";
