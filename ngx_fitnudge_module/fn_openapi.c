@@ -53,6 +53,7 @@ static const struct {
     { "Motivation", OBJECT("\"id\":" ID ",\"goal_id\":" ID ",\"text\":" TEXT ",\"tone\":" TEXT ",\"language\":" TEXT
       ",\"source\":{\"enum\":[\"ai\",\"cache\",\"fallback\"]},\"voice_url\":" TEXT_NULL ",\"created_at\":" TIME) },
     { "MotivationList", FEED("motivations", "Motivation") },
+    { "Voice", OBJECT("\"voice_url\":" TEXT_NULL) },
     { "Job", OBJECT("\"job\":" OBJECT("\"id\":" ID ",\"status\":{\"enum\":[\"queued\",\"running\",\"done\",\"failed\"]},\"status_code\":" INT
       ",\"response\":{},\"created_at\":" TIME)) },
     { "Health", OBJECT("\"status\":{\"enum\":[\"healthy\",\"degraded\",\"unhealthy\",\"maintenance\"]},\"timestamp\":" TIME ",\"services\":"

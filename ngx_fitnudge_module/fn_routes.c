@@ -98,6 +98,24 @@ static const fn_field_t  generate_body[] = {
     END
 };
 
+static const fn_field_t  device_body[] = {
+    { "platform", FN_T_ENUM, FN_F_REQUIRED, 0, 0, "ios|android|web", NULL, "What it runs on." },
+    { "token", FN_T_SECRET, FN_F_REQUIRED, 1, 2048, NULL, NULL, "Registration token that Firebase gave the app." },
+    END
+};
+
+static const fn_field_t  device_delete_body[] = {
+    { "token", FN_T_SECRET, FN_F_REQUIRED, 1, 2048, NULL, NULL, "Registration token of the device." },
+    END
+};
+
+static const fn_field_t  voice_body[] = {
+    { "motivation_id", FN_T_UUID, 0, 0, 0, NULL, NULL, "Message to be spoken; or `text`." },
+    { "text", FN_T_STRING, 0, 1, 500, NULL, NULL, "Text to be spoken; or `motivation_id`." },
+    { "voice", FN_T_ENUM, 0, 0, 0, TONES, NULL, "Manner of the voice; by default that of the message or of the profile." },
+    END
+};
+
 static const fn_field_t  id_param[] = { PATH_ID, END };
 
 static const fn_field_t  goals_params[] = {
@@ -148,6 +166,11 @@ const fn_route_t  fn_routes[] = {
     { FN_PATCH, V1 "/users/me", FN_WRITE, FN_USER, FN_LIMIT_USER, "users.update", NULL, profile_body, 200, FN_R_IF_MATCH, NEVER,
       "users", "Profile", "Change the profile" },
 
+    { FN_POST, V1 "/users/me/devices", FN_WRITE, FN_USER, FN_LIMIT_USER, "devices.add", NULL, device_body, 204, 0, NEVER,
+      "users", NULL, "Register a device for notifications" },
+    { FN_DELETE, V1 "/users/me/devices", FN_WRITE, FN_USER, FN_LIMIT_USER, "devices.delete", NULL, device_delete_body, 204, 0, NEVER,
+      "users", NULL, "Take a device off" },
+
     /* goals */
     { FN_GET, V1 "/goals", FN_READ, FN_USER, FN_LIMIT_USER, "goals_list", goals_params, NULL, 200, FN_R_REPLICA, MINE(300, "goals:@"),
       "goals", "GoalList", "The user's goals" },
@@ -186,6 +209,9 @@ const fn_route_t  fn_routes[] = {
     { FN_GET, V1 "/motivations/{id}", FN_READ, FN_USER, FN_LIMIT_USER, "motivations_get", id_param, NULL, 200, 0,
       MINE(300, "motivations:@"),
       "motivation", "Motivation", "One message" },
+
+    { FN_POST, V1 "/ai/voice", FN_WRITE, FN_PAID, FN_LIMIT_AI, "voice.create", NULL, voice_body, 200, 0, NEVER,
+      "motivation", "Voice", "Speech of a message; plans Pro and Elite" },
 
     /* jobs */
     { FN_GET, V1 "/jobs/{id}", FN_LOCAL, FN_USER, FN_LIMIT_USER, "job", id_param, NULL, 200, 0, NEVER,

@@ -103,6 +103,7 @@
                                                                                                               \
     X(WRITES_ANSWERED, "fitnudge_writes_total", "result=\"answered\"",                                        \
       "Writes that waited for the pool's reply by how the wait ended.")                                       \
+    X(WRITES_REFUSED, "fitnudge_writes_total", "result=\"refused\"", "")                                    \
     X(WRITES_DEADLINE, "fitnudge_writes_total", "result=\"deadline\"", "")                                    \
     X(WRITES_ABANDONED, "fitnudge_writes_total", "result=\"abandoned\"", "")                                  \
     X(REPLIES_UNCLAIMED, "fitnudge_replies_unclaimed_total", "",                                              \

@@ -7,6 +7,7 @@
  */
 #include "ngx_http_fitnudge.h"
 #include "ngx_fitnudge_cache_shared.h"
+#include "ngx_fitnudge_orders.h"
 #include "ngx_fitnudge_redis.h"
 #include "ngx_fitnudge_redis_changes.h"
 #include "ngx_fitnudge_shm.h"
@@ -148,6 +149,7 @@ ngx_fitnudge_redis_changes_reply(ngx_fitnudge_redis_conn_t *conn, redisReply *re
         ngx_fitnudge_shm_bump_all();
         ngx_fitnudge_maintenance_changed();
         ngx_fitnudge_cache_shared_stale();
+        ngx_fitnudge_orders_changed();
         ngx_fitnudge_redis_changes_load();
     }
 
@@ -204,6 +206,10 @@ ngx_fitnudge_redis_changes_apply(const char *p, size_t n)
         {
             ngx_fitnudge_maintenance_changed();
 
+        } else if ((size_t) (end - p) == sizeof(FN_ORDERS_TAG) - 1 && ngx_memcmp(p, FN_ORDERS_TAG, sizeof(FN_ORDERS_TAG) - 1) == 0) {
+            ngx_fitnudge_orders_changed();
+            ngx_fitnudge_orders_load(ngx_fitnudge_redis_changes.timeout);
+
         } else {
             ngx_fitnudge_shm_apply((const u_char *) p, (size_t) (end - p));
         }
@@ -228,6 +234,7 @@ ngx_fitnudge_redis_changes_load(void)
 
     ngx_fitnudge_maintenance_load(ngx_fitnudge_redis_changes.timeout);
     ngx_fitnudge_cache_shared_load(ngx_fitnudge_redis_changes.timeout);
+    ngx_fitnudge_orders_load(ngx_fitnudge_redis_changes.timeout);
 
     if (!ngx_fitnudge_redis_changes.stale || ngx_fitnudge_redis_changes.loading
         || !ngx_fitnudge_redis_changes.subscribed)

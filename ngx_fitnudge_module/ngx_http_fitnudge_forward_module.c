@@ -9,6 +9,8 @@
 #include "ngx_http_fitnudge_forward.h"
 #include "ngx_http_fitnudge_query.h"
 #include "ngx_fitnudge_pg.h"
+#include "ngx_fitnudge_metrics.h"
+#include "ngx_fitnudge_orders.h"
 #include "ngx_fitnudge_redis.h"
 #include "../worker/libfitnudge/fn_keys.h"
 
@@ -17,10 +19,12 @@
 #define BODY_BUFFER    (FN_BODY_MAX + 16 * 1024)
 
 #define JOB_TTL        "86400"
+#define QUEUE_MAX      10000           /* default of fitnudge_queue_max */
 
 
 typedef struct {
     ngx_int_t  job_get;         /* statement */
+    ngx_int_t  queue_max;       /* jobs that may wait in a lane; 0: any number */
 } ngx_http_fitnudge_forward_main_conf_t;
 
 
@@ -45,8 +49,24 @@ static ngx_int_t ngx_http_fitnudge_job_send(ngx_http_request_t *r, ngx_uint_t st
     const u_char *state, size_t len);
 
 static void *ngx_http_fitnudge_forward_create_main_conf(ngx_conf_t *cf);
+static char *ngx_http_fitnudge_forward_init_main_conf(ngx_conf_t *cf, void *conf);
 static char *ngx_http_fitnudge_forward_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child);
 static ngx_int_t ngx_http_fitnudge_forward_init(ngx_conf_t *cf);
+
+
+static ngx_conf_num_bounds_t  ngx_http_fitnudge_queue_max_bounds = { ngx_conf_check_num_bounds, 0, 10000000 };
+
+static ngx_command_t  ngx_http_fitnudge_forward_commands[] = {
+
+    { ngx_string("fitnudge_queue_max"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_num_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_fitnudge_forward_main_conf_t, queue_max),
+      &ngx_http_fitnudge_queue_max_bounds },
+
+      ngx_null_command
+};
 
 
 static ngx_http_module_t  ngx_http_fitnudge_forward_module_ctx = {
@@ -54,7 +74,7 @@ static ngx_http_module_t  ngx_http_fitnudge_forward_module_ctx = {
     ngx_http_fitnudge_forward_init,        /* postconfiguration */
 
     ngx_http_fitnudge_forward_create_main_conf, /* create main configuration */
-    NULL,                                  /* init main configuration */
+    ngx_http_fitnudge_forward_init_main_conf, /* init main configuration */
 
     NULL,                                  /* create server configuration */
     NULL,                                  /* merge server configuration */
@@ -67,7 +87,7 @@ static ngx_http_module_t  ngx_http_fitnudge_forward_module_ctx = {
 ngx_module_t  ngx_http_fitnudge_forward_module = {
     NGX_MODULE_V1,
     &ngx_http_fitnudge_forward_module_ctx, /* module context */
-    NULL,                                  /* module directives */
+    ngx_http_fitnudge_forward_commands,    /* module directives */
     NGX_HTTP_MODULE,                       /* module type */
     NULL,                                  /* init master */
     NULL,                                  /* init module */
@@ -83,9 +103,10 @@ ngx_module_t  ngx_http_fitnudge_forward_module = {
 ngx_int_t
 ngx_http_fitnudge_forward_handler(ngx_http_request_t *r)
 {
-    ngx_int_t                     rc;
-    const fn_route_match_t       *m;
-    ngx_http_fitnudge_forward_t  *fw;
+    ngx_int_t                                     rc;
+    const fn_route_match_t                       *m;
+    ngx_http_fitnudge_forward_t                  *fw;
+    const ngx_http_fitnudge_forward_main_conf_t  *jmcf;
 
     m = ngx_http_fitnudge_route_of(r);
 
@@ -114,6 +135,13 @@ ngx_http_fitnudge_forward_handler(ngx_http_request_t *r)
 
     /* before the body is read: who cannot be served should know at once */
     if (!ngx_fitnudge_pg_up() || !ngx_fitnudge_redis_up()) {
+        return ngx_http_fitnudge_unavailable(r);
+    }
+
+    jmcf = ngx_http_get_module_main_conf(r, ngx_http_fitnudge_forward_module);
+
+    if (ngx_fitnudge_orders_refuse(fw->job->lane, (ngx_uint_t) jmcf->queue_max)) {
+        ngx_fitnudge_count(NGX_FITNUDGE_M_WRITES_REFUSED, 1);
         return ngx_http_fitnudge_unavailable(r);
     }
 
@@ -300,6 +328,10 @@ ngx_http_fitnudge_forward_push_done(ngx_fitnudge_op_t *op, ngx_int_t rc, void *r
     if (rc == NGX_OK && rep->type == REDIS_REPLY_ERROR) {
         ngx_log_error(NGX_LOG_ERR, op->request->connection->log, 0,
                       "fitnudge: redis refused a job: %*s", (size_t) ngx_min(rep->len, 100), rep->str);
+    }
+
+    if (rc == NGX_OK && rep->type == REDIS_REPLY_INTEGER) {
+        ngx_fitnudge_orders_depth(fw->job->lane, rep->integer);
     }
 
     ngx_http_fitnudge_forward_acknowledged(fw, rc == NGX_OK && rep->type == REDIS_REPLY_INTEGER);
@@ -632,7 +664,27 @@ ngx_http_fitnudge_job_send(ngx_http_request_t *r, ngx_uint_t status, const char 
 static void *
 ngx_http_fitnudge_forward_create_main_conf(ngx_conf_t *cf)
 {
-    return ngx_pcalloc(cf->pool, sizeof(ngx_http_fitnudge_forward_main_conf_t));
+    ngx_http_fitnudge_forward_main_conf_t  *jmcf;
+
+    jmcf = ngx_pcalloc(cf->pool, sizeof(ngx_http_fitnudge_forward_main_conf_t));
+    if (jmcf != NULL) {
+        jmcf->queue_max = NGX_CONF_UNSET;
+    }
+
+    return jmcf;
+}
+
+
+static char *
+ngx_http_fitnudge_forward_init_main_conf(ngx_conf_t *cf, void *conf)
+{
+    ngx_http_fitnudge_forward_main_conf_t  *jmcf = conf;
+
+    (void) cf;
+
+    ngx_conf_init_value(jmcf->queue_max, QUEUE_MAX);
+
+    return NGX_CONF_OK;
 }
 
 

@@ -68,7 +68,7 @@ subtest 'usage' => sub {
 subtest 'a quiet system' => sub {
     my ($status, $text) = ctl('lanes');
     is($status, 0, 'lanes');
-    like($text, qr/^$_ +0 +0 +0 +0\.0 +0 +0$/m, "$_ is empty") for qw(sql auth net);
+    like($text, qr/^$_ +0 +0 +0 +0\.0 +0 +0 +-$/m, "$_ is empty") for qw(sql auth net);
     ($status, my @lane) = json('lanes');
     is_deeply([map { $_->{lane} // () } @lane], [qw(sql auth net)], 'as JSON');
     is($lane[-1]{in_work}, 0, 'nothing is in work');

@@ -28,6 +28,9 @@ struct fn_delivery_s {
     int          leaving;           /* the wait ends with the next trip */
     uint64_t     wait_retry_ms;
     char         queue[3][FN_KEY_MAX];
+    char         orders[FN_KEY_MAX], in_work[FN_KEY_MAX];
+    int          ordered;           /* the lane is paused, or has a limit or rate: nothing may come by itself */
+    int          cancels;           /* there are jobs that are to end */
     char         slot[FN_BATCH_MAX][FN_SLOT_KEY_MAX];   /* work area: names of slots */
 };
 
@@ -162,6 +165,9 @@ fn_delivery_open(fn_child_t *child)
         (void) snprintf(d->queue[i], sizeof(d->queue[i]), FN_K_QUEUE, child->lane, "hnl"[i]);
     }
 
+    (void) snprintf(d->orders, sizeof(d->orders), FN_K_ORDERS, child->lane);
+    (void) snprintf(d->in_work, sizeof(d->in_work), FN_K_IN_WORK, child->lane);
+
     do {
         if (fn_delivery_ready(d, 1) != 0) {
             fn_delivery_close(d);
@@ -241,6 +247,29 @@ fn_delivery_suspects(fn_delivery_t *d, fn_batch_t *batch)
 }
 
 
+/* Which of the jobs are to end. Asked for only while there are such jobs. */
+static void
+fn_delivery_cancelled(fn_delivery_t *d, fn_batch_t *batch)
+{
+    size_t       k;
+    unsigned     i;
+    redisReply  *a;
+
+    a = fn_cancelled(d);
+
+    for (i = 0; a != NULL && i < batch->n; i++) {
+        for (k = 0; k < a->elements && !batch->task[i].cancelled; k++) {
+            batch->task[i].cancelled = a->element[k]->len == batch->task[i].env.id.n
+                                       && memcmp(a->element[k]->str, batch->task[i].env.id.p, a->element[k]->len) == 0;
+        }
+    }
+
+    if (a != NULL) {
+        freeReplyObject(a);
+    }
+}
+
+
 static void
 fn_delivery_fill(fn_delivery_t *d, redisReply *a, const unsigned *k, unsigned nk, fn_batch_t *batch)
 {
@@ -267,9 +296,43 @@ fn_delivery_fill(fn_delivery_t *d, redisReply *a, const unsigned *k, unsigned nk
         }
     }
 
-    if (a->elements > 0 && a->element[0]->integer != 0) {
+    if (a->elements == 0) {
+        return;
+    }
+
+    d->ordered = (a->element[0]->integer & 2) != 0;
+    d->cancels = (a->element[0]->integer & 4) != 0;
+
+    if (a->element[0]->integer & 1) {
         fn_delivery_suspects(d, batch);
     }
+
+    if (d->cancels && batch->n > 0) {
+        fn_delivery_cancelled(d, batch);
+    }
+}
+
+
+int
+fn_delivery_cancels(const fn_delivery_t *d)
+{
+    return d->cancels;
+}
+
+
+redisReply *
+fn_cancelled(fn_delivery_t *d)
+{
+    redisReply  *a;
+
+    a = fn_redis_command(&d->redis, "SMEMBERS %s", FN_K_CANCELLED);
+
+    if (a != NULL && a->type != REDIS_REPLY_ARRAY) {
+        freeReplyObject(a);
+        a = NULL;
+    }
+
+    return a;
 }
 
 
@@ -277,27 +340,31 @@ static int
 fn_send_take(fn_delivery_t *d, const unsigned *k, unsigned nk, unsigned max)
 {
     char         n[16];
-    size_t       len[FN_BATCH_MAX + 5];
+    size_t       len[FN_BATCH_MAX + 8];
     unsigned     i;
-    const char  *v[FN_BATCH_MAX + 5];
+    const char  *v[FN_BATCH_MAX + 8];
 
     v[0] = FN_K_CRASHED;
     v[1] = d->queue[0];
     v[2] = d->queue[1];
     v[3] = d->queue[2];
 
+    v[4] = d->orders;
+    v[5] = d->in_work;
+    v[6] = FN_K_CANCELLED;
+
     for (i = 0; i < nk; i++) {
-        v[4 + i] = fn_slot_name(d, i, k[i]);
+        v[7 + i] = fn_slot_name(d, i, k[i]);
     }
 
-    v[4 + nk] = n;
+    v[7 + nk] = n;
     (void) snprintf(n, sizeof(n), "%u", max < FN_BATCH_MAX ? max : FN_BATCH_MAX);
 
-    for (i = 0; i < nk + 5; i++) {
+    for (i = 0; i < nk + 8; i++) {
         len[i] = strlen(v[i]);
     }
 
-    return fn_redis_script(&d->redis, FN_SCRIPT_TAKE, nk + 4, nk + 5, v, len);
+    return fn_redis_script(&d->redis, FN_SCRIPT_TAKE, nk + 7, nk + 8, v, len);
 }
 
 
@@ -309,7 +376,7 @@ fn_send_finish(fn_delivery_t *d, fn_finish_t *f)
     unsigned      i, keys;
     const char  **v;
 
-    keys = f->nslots + 2;
+    keys = f->nslots + 3;
     v = malloc((f->n + keys) * sizeof(*v));
     len = malloc((f->n + keys) * sizeof(*len));
     rc = -1;
@@ -317,9 +384,10 @@ fn_send_finish(fn_delivery_t *d, fn_finish_t *f)
     if (v != NULL && len != NULL) {
         v[0] = FN_K_CHANGES;
         v[1] = FN_K_REVOKED;
+        v[2] = d->in_work;
 
         for (i = 0; i < f->nslots; i++) {
-            v[i + 2] = fn_slot_name(d, i, f->slot[i]);
+            v[i + 3] = fn_slot_name(d, i, f->slot[i]);
         }
 
         for (i = 0; i < keys; i++) {
@@ -550,8 +618,8 @@ fn_wait_begin(fn_delivery_t *d, unsigned k)
         fn_wait_end(d);
     }
 
-    if (d->armed || fn_mono_ms() < d->wait_retry_ms) {
-        return d->armed ? 0 : -1;
+    if (d->armed || d->ordered || fn_mono_ms() < d->wait_retry_ms) {
+        return d->armed ? 0 : -1;       /* under orders only a take may bring jobs */
     }
 
     for (i = 0; i < 2; i++) {

@@ -22,6 +22,7 @@ typedef struct {
     const fn_job_t  *job;           /* row of the table, also for ":call" and ":commit"; NULL = unknown */
     char             step;          /* 0 = first, 'c' = ":call", 'm' = ":commit" */
     int              suspect;       /* it has taken a process down before: run it alone */
+    int              cancelled;     /* an operator wants it to end */
     unsigned         slot;          /* in which it lies: 0 .. nslots-1 */
 } fn_task_t;
 
@@ -48,7 +49,7 @@ void fn_batch_free(fn_batch_t *batch);
 /*
  * Waiting for work without a poll: begin arms it for slot k, which must be empty; poll the two fds for POLLIN together with
  * anything else; when one is readable, or after about 2 s, end it and fn_take() from slot k.
- * begin: 0, or -1 = connection lost (call again later; it reconnects, at most once in 100 ms).
+ * begin: 0, or -1 = connection lost, or the lane is under orders (call again later; it reconnects, at most once in 100 ms).
  */
 int  fn_wait_begin(fn_delivery_t *d, unsigned k);
 void fn_wait_fds(fn_delivery_t *d, int fds[2]);     /* -1 = none */
@@ -89,6 +90,8 @@ void fn_finish_tags(fn_finish_t *f, const fn_span_t *tags, unsigned ntags, unsig
 void fn_finish_next(fn_finish_t *f, const fn_task_t *t, const char *suffix, const char *body, size_t body_len);
 /* The same envelope again after delay_ms (0 = at once), attempt as given. */
 void fn_finish_again(fn_finish_t *f, const fn_task_t *t, unsigned attempt, unsigned delay_ms);
+/* An operator wanted it to end: the job state "failed" and a 409 CONFLICT; no dead letter. */
+void fn_finish_cancelled(fn_finish_t *f, const fn_task_t *t);
 /* To the dead letters, with the job state "failed" and a 500 INTERNAL_ERROR reply in the contract's shape. */
 void fn_finish_dead(fn_finish_t *f, const fn_task_t *t);
 /* Any envelope into a queue: for follow-ups. */
@@ -114,6 +117,12 @@ int fn_reap(fn_redis_t *r, const char *slot, int suspect, const char *only);
 
 int         fn_task_parse(fn_task_t *t, const char *p, size_t n);      /* 0, or -1 = no envelope */
 const char *fn_task_lane(const fn_task_t *t);
+
+/* Whether jobs are to end; which is found out with fn_cancelled(). As of the last take. */
+int fn_delivery_cancels(const fn_delivery_t *d);
+
+/* The ids of jobs that are to end: an array of strings, the caller frees it. NULL: the connection was lost, or refused. */
+redisReply *fn_cancelled(fn_delivery_t *d);
 
 /* The connection, for single commands between the calls above; it may be down (c == NULL). */
 fn_redis_t *fn_delivery_redis(fn_delivery_t *d);

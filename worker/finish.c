@@ -15,6 +15,10 @@
 #define FN_KEY_MAX  256
 
 
+static void fn_finish_failed(fn_finish_t *f, const fn_task_t *t);
+static void fn_error_body(fn_buf_t *b, const fn_task_t *t, const char *code, const char *message);
+
+
 fn_finish_t *
 fn_finish_new(void)
 {
@@ -331,8 +335,7 @@ fn_finish_again(fn_finish_t *f, const fn_task_t *t, unsigned attempt, unsigned d
 void
 fn_finish_dead(fn_finish_t *f, const fn_task_t *t)
 {
-    int        n;
-    char       key[FN_KEY_MAX], state[64];
+    char       key[FN_KEY_MAX];
     fn_buf_t   b = FN_BUF_INIT;
 
     fn_dead_letter(&b, t);
@@ -345,13 +348,37 @@ fn_finish_dead(fn_finish_t *f, const fn_task_t *t)
         fn_finish_op(f, "dead", key, b.data, b.len, FN_DEAD_MAX);
     }
 
-    fn_span_key(key, FN_K "j:", t->env.id);
-    n = snprintf(state, sizeof(state), "failed %.*s", (int) t->env.user.n, t->env.user.p);
-    fn_finish_op(f, "state", key, state, (size_t) n, 0);
+    fn_finish_failed(f, t);
 
     fn_buf_reset(&b);
     fn_internal_error(&b, t);
     fn_finish_reply(f, t, 500, b.data, b.len, NULL, 0, NULL, 0);
+    fn_buf_free(&b);
+}
+
+
+static void
+fn_finish_failed(fn_finish_t *f, const fn_task_t *t)
+{
+    int   n;
+    char  key[FN_KEY_MAX], state[64];
+
+    fn_span_key(key, FN_K "j:", t->env.id);
+    n = snprintf(state, sizeof(state), "failed %.*s", (int) t->env.user.n, t->env.user.p);
+    fn_finish_op(f, "state", key, state, (size_t) n, 0);
+}
+
+
+void
+fn_finish_cancelled(fn_finish_t *f, const fn_task_t *t)
+{
+    fn_buf_t  b = FN_BUF_INIT;
+
+    fn_finish_op(f, "uncancel", FN_K_CANCELLED, t->env.id.p, t->env.id.n, 0);
+    fn_finish_failed(f, t);
+
+    fn_error_body(&b, t, "CONFLICT", "The job was cancelled.");
+    fn_finish_reply(f, t, 409, b.data, b.len, NULL, 0, NULL, 0);
     fn_buf_free(&b);
 }
 
@@ -382,13 +409,20 @@ fn_dead_letter(fn_buf_t *b, const fn_task_t *t)
 void
 fn_internal_error(fn_buf_t *b, const fn_task_t *t)
 {
+    fn_error_body(b, t, "INTERNAL_ERROR", "Something went wrong on our side.");
+}
+
+
+static void
+fn_error_body(fn_buf_t *b, const fn_task_t *t, const char *code, const char *message)
+{
     char  id[65], now[FN_RFC3339_LEN + 1];
 
     fn_request_id(t, id, sizeof(id));
     fn_rfc3339(now, (int64_t) (fn_now_ms() / 1000));
 
-    fn_buf_addf(b, "{\"error\":{\"code\":\"INTERNAL_ERROR\",\"message\":\"Something went wrong on our side.\","
-                   "\"details\":{},\"timestamp\":\"%s\",\"request_id\":", now);
+    fn_buf_addf(b, "{\"error\":{\"code\":\"%s\",\"message\":\"%s\",\"details\":{},\"timestamp\":\"%s\",\"request_id\":",
+                code, message, now);
     fn_buf_add_json_string(b, id, strlen(id));
     fn_buf_adds(b, "}}");
 }

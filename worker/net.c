@@ -30,6 +30,7 @@
 #define FN_NET_REARM_MS     100
 #define FN_NET_AGAIN        3               /* times a list may begin again */
 #define FN_NET_ASK          2               /* slots more than it was given that a process asks to fill */
+#define FN_NET_CANCEL_MS    500
 #define FN_NET_SWEEP_MS     1000            /* after which a take also looks into */
 #define FN_NET_SWEEP        16              /* other slots */
 
@@ -41,6 +42,7 @@ static void net_trip(fn_net_t *n);
 static unsigned net_take(fn_net_t *n);
 static unsigned net_slots(fn_net_t *n, unsigned k[FN_BATCH_MAX]);
 static void net_accept(fn_net_t *n);
+static void net_cancel(fn_net_t *n);
 static void net_sent(fn_net_t *n);
 static void net_wait_begin(fn_net_t *n);
 static void net_wait_end(fn_net_t *n);
@@ -100,6 +102,7 @@ fn_net_run(fn_child_t *child)
         fn_net_events(n, net_timeout(n));
         net_completed(n);
         fn_net_services(n);
+        net_cancel(n);
     }
 
     net_close(n);
@@ -357,6 +360,7 @@ net_accept(fn_net_t *n)
 
         x->task.slot = x->slot;
         x->task.suspect = n->batch.task[i].suspect;
+        x->task.cancelled = n->batch.task[i].cancelled;
 
         if (x->task.suspect) {
             net_state(n, x, FN_NET_HELD);
@@ -384,6 +388,50 @@ net_accept(fn_net_t *n)
 
     for (i = 0; i < nbegin; i++) {
         net_begin(n, &n->exchange[begin[i]]);
+    }
+}
+
+
+/* Calls of jobs that are to end are given up; their commits end them. */
+static void
+net_cancel(fn_net_t *n)
+{
+    size_t              k;
+    unsigned            i;
+    uint64_t            now;
+    redisReply         *ids;
+    fn_net_exchange_t  *x;
+
+    now = fn_mono_ms();
+
+    if (!fn_delivery_cancels(n->delivery) || fn_quit == 2 || now - n->cancelled_ms < FN_NET_CANCEL_MS
+        || n->count[FN_NET_RUNNING] + n->count[FN_NET_SLEEPING] == 0)
+    {
+        return;
+    }
+
+    n->cancelled_ms = now;
+    ids = fn_cancelled(n->delivery);
+
+    for (i = 0; ids != NULL && i < n->slots; i++) {
+        x = &n->exchange[i];
+
+        for (k = 0; k < ids->elements && (x->state == FN_NET_RUNNING || x->state == FN_NET_SLEEPING); k++) {
+            if (ids->element[k]->len != x->task.env.id.n || memcmp(ids->element[k]->str, x->task.env.id.p, x->task.env.id.n) != 0) {
+                continue;
+            }
+
+            if (x->state == FN_NET_RUNNING) {
+                fn_net_stop(n, x);
+                fn_net_said(n, x, NULL);
+            }
+
+            net_end(n, x, NULL, 0);
+        }
+    }
+
+    if (ids != NULL) {
+        freeReplyObject(ids);
     }
 }
 
@@ -553,6 +601,12 @@ net_begin(fn_net_t *n, fn_net_exchange_t *x)
         || fn_step_body_parse(x->task.env.body.p, x->task.env.body.n, &x->req, &x->ctx) != 0)
     {
         net_dead(n, x);
+        return;
+    }
+
+    /* the commit is told the same, and ends the job */
+    if (x->task.cancelled) {
+        net_end(n, x, NULL, 0);
         return;
     }
 

@@ -74,6 +74,7 @@ typedef struct {
     fn_net_exchange_t    *waited;           /* FREE, but its wait may have delivered: the next take looks */
     unsigned              swept;            /* where in the stack the last look for forgotten jobs ended */
     uint64_t              swept_ms;
+    uint64_t              cancelled_ms;     /* when jobs that are to end were last looked for */
     fn_net_exchange_t    *ended[FN_BATCH_MAX];
     fn_net_exchange_t    *waiting;          /* the slot that is armed */
     int                   wait_fds[2];

@@ -11,8 +11,8 @@
 
 #define FN_KEY_MAX      256
 #define FN_TEXT_MAX     128
-#define FN_REAP_KEYS    7
-#define FN_REAP_ARGS    14
+#define FN_REAP_KEYS    8
+#define FN_REAP_ARGS    15
 
 #define FN_CRASHES      "3"         /* so many, and the job is poison */
 #define FN_KEPT         "10000"     /* FN_DEAD_MAX */
@@ -73,6 +73,7 @@ fn_reap_one(fn_redis_t *r, const char *slot, const fn_task_t *t, int suspect)
     (void) snprintf(key[4], FN_KEY_MAX, FN_K_DEAD, fn_task_lane(t));
     (void) snprintf(key[5], FN_KEY_MAX, FN_K_JOB, id);
     (void) snprintf(key[6], FN_KEY_MAX, FN_K_REPLY, to);
+    (void) snprintf(key[7], FN_KEY_MAX, FN_K_IN_WORK, fn_task_lane(t));
     (void) snprintf(state, sizeof(state), "failed %s", user);
 
     fn_dead_letter(&dead, t);
@@ -82,16 +83,16 @@ fn_reap_one(fn_redis_t *r, const char *slot, const fn_task_t *t, int suspect)
         v[i] = key[i];
     }
 
-    v[7] = t->raw.p;
-    v[8] = suspect ? "1" : "0";
-    v[9] = FN_CRASHES;
-    v[10] = dead.len ? dead.data : "";
-    v[11] = reply.len ? reply.data : "";
-    v[12] = state;
-    v[13] = FN_KEPT;
+    v[8] = t->raw.p;
+    v[9] = suspect ? "1" : "0";
+    v[10] = FN_CRASHES;
+    v[11] = dead.len ? dead.data : "";
+    v[12] = reply.len ? reply.data : "";
+    v[13] = state;
+    v[14] = FN_KEPT;
 
     for (i = 0; i < FN_REAP_ARGS; i++) {
-        len[i] = i == 7 ? t->raw.n : i == 10 ? dead.len : i == 11 ? reply.len : strlen(v[i]);
+        len[i] = i == 8 ? t->raw.n : i == 11 ? dead.len : i == 12 ? reply.len : strlen(v[i]);
     }
 
     rc = -1;

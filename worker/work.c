@@ -185,6 +185,12 @@ fn_work_start(fn_work_env_t *e, fn_work_t *w, fn_task_t *t)
         fn_copy_span(w->fp, sizeof(w->fp), fp);
     }
 
+    if (t->cancelled) {
+        w->cancelled = 1;
+        w->why = "cancelled";
+        return;
+    }
+
     /* whoever had it before may have opened it: from the second time on a running row is ours */
     attempt = t->env.attempt == 0 && t->suspect ? 1 : t->env.attempt;
     (void) snprintf(w->attempt_text, sizeof(w->attempt_text), "%u", attempt);
@@ -652,8 +658,14 @@ fn_work_finish(fn_work_env_t *e, fn_work_t *w, fn_finish_t *f)
 
     case FN_WORK_TODO:
     case FN_WORK_DEAD:
-        fn_work_log(FN_LOG_ERROR, "job is dead", w);
+        fn_work_log(w->cancelled ? FN_LOG_WARN : FN_LOG_ERROR, w->cancelled ? "job ends as an operator wants it" : "job is dead", w);
         fn_work_fail(e, w);
+
+        if (w->cancelled) {
+            fn_finish_cancelled(f, w->task);
+            break;
+        }
+
         fn_finish_dead(f, w->task);
         e->child->entry->failures++;
         break;

@@ -45,6 +45,7 @@ typedef struct {
 
     unsigned           attempt, delay_ms;
     const char        *why;             /* for the log, when not DONE */
+    int                cancelled;       /* DEAD: because an operator wanted it */
 } fn_work_t;
 
 typedef struct {

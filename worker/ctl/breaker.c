@@ -166,33 +166,6 @@ fn_ctl_breaker_list(fn_ctl_t *c)
 }
 
 
-/* An RFC 3339 time, or + and a duration. 0, or -1 after a message. */
-static int
-fn_ctl_breaker_until(int64_t *until_ms, int64_t now_ms, const char *s)
-{
-    int64_t  ms;
-
-    if (*s == '+') {
-        ms = fn_parse_duration_ms(s + 1);
-        *until_ms = ms > 0 && ms / 1000 <= FN_UNTIL_MAX_S ? now_ms + ms : -1;
-
-    } else if (fn_rfc3339_parse(until_ms, s, strlen(s)) == 0) {
-        *until_ms = *until_ms > now_ms / 1000 && *until_ms - now_ms / 1000 <= FN_UNTIL_MAX_S ? *until_ms * 1000 : -1;
-
-    } else {
-        *until_ms = -1;
-    }
-
-    if (*until_ms == -1) {
-        (void) fprintf(stderr, "fitnudgectl: \"%s\" is neither a time within the next year, such as 2026-01-15T10:30:00Z, nor + and a "
-                               "duration, such as +30m\n", s);
-        return -1;
-    }
-
-    return 0;
-}
-
-
 static int
 fn_ctl_breaker_say(fn_ctl_t *c, const char *service, int open, const char *until_text)
 {
@@ -208,7 +181,7 @@ fn_ctl_breaker_say(fn_ctl_t *c, const char *service, int open, const char *until
     now = (int64_t) fn_now_ms();
     until = now + (open ? (int64_t) FN_UNTIL_MAX_S : FN_CLOSED_S) * 1000;
 
-    if (until_text != NULL && fn_ctl_breaker_until(&until, now, until_text) != 0) {
+    if (until_text != NULL && fn_ctl_until(&until, until_text) != 0) {
         return 2;
     }
 

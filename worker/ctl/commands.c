@@ -18,6 +18,7 @@ typedef struct {
     const char  *id;            /* or NULL = every job */
     int          body;          /* shown, unless it is sensitive */
     unsigned     found;
+    int          quiet;         /* only counted */
 } fn_ctl_list_t;
 
 
@@ -146,6 +147,11 @@ fn_ctl_print(fn_ctl_list_t *l, const char *where, const char *p, size_t n)
     }
 
     l->found++;
+
+    if (l->quiet) {
+        return;
+    }
+
     body = NULL;
 
     if (l->body && t.job != NULL && !(t.job->flags & FN_JOB_SENSITIVE)) {
@@ -268,13 +274,14 @@ fn_ctl_cmd_lanes(fn_ctl_t *c, int argc, char **argv)
     double         age, oldest;
     size_t         i, k;
     long long      waiting[3], delayed, dead, work;
-    fn_ctl_list_t  l = { c, NULL, 0, 0 };
+    char           orders[256];
+    fn_ctl_list_t  l = { c, NULL, 0, 0, 0 };
 
     (void) argc;
     (void) argv;
 
     if (!c->json) {
-        (void) printf("lane    high  normal     low  oldest/s  delayed    dead\n");
+        (void) printf("lane    high  normal     low  oldest/s  delayed    dead  orders\n");
     }
 
     for (i = 0; fn_ctl_lanes[i] != NULL; i++) {
@@ -289,11 +296,12 @@ fn_ctl_cmd_lanes(fn_ctl_t *c, int argc, char **argv)
         delayed = fn_ctl_count(c, "ZCARD", key);
         (void) snprintf(key, sizeof(key), FN_K_DEAD, fn_ctl_lanes[i]);
         dead = fn_ctl_count(c, "ZCARD", key);
+        fn_ctl_orders(c, fn_ctl_lanes[i], orders, sizeof(orders));
 
         (void) printf(c->json ? "{\"lane\":\"%s\",\"high\":%lld,\"normal\":%lld,\"low\":%lld,\"oldest_s\":%.1f,"
-                                "\"delayed\":%lld,\"dead\":%lld}\n"
-                              : "%-5s %6lld  %6lld  %6lld  %8.1f  %7lld  %6lld\n",
-                      fn_ctl_lanes[i], waiting[0], waiting[1], waiting[2], oldest, delayed, dead);
+                                "\"delayed\":%lld,\"dead\":%lld,\"orders\":\"%s\"}\n"
+                              : "%-5s %6lld  %6lld  %6lld  %8.1f  %7lld  %6lld  %s\n",
+                      fn_ctl_lanes[i], waiting[0], waiting[1], waiting[2], oldest, delayed, dead, orders);
     }
 
     work = 0;
@@ -315,7 +323,7 @@ fn_ctl_cmd_ls(fn_ctl_t *c, int argc, char **argv)
     size_t         k;
     unsigned       n;
     const char    *lane;
-    fn_ctl_list_t  l = { c, NULL, 0, 0 };
+    fn_ctl_list_t  l = { c, NULL, 0, 0, 0 };
 
     lane = fn_ctl_lane(argv[0]);
     n = argc > 1 ? fn_ctl_number(argv[1]) : FN_LIST_N;
@@ -341,12 +349,65 @@ fn_ctl_cmd_ls(fn_ctl_t *c, int argc, char **argv)
 
 
 int
+fn_ctl_cmd_inflight(fn_ctl_t *c, int argc, char **argv)
+{
+    fn_ctl_list_t  l = { c, NULL, 0, 0, 0 };
+
+    (void) argc;
+    (void) argv;
+
+    if (fn_ctl_slots(&l, NULL) != 0) {
+        return 1;
+    }
+
+    if (l.found == 0 && !c->json) {
+        (void) printf("nothing is in work\n");
+    }
+
+    return 0;
+}
+
+
+/* Wherever it waits or works, also among those that are delayed. 0, or not: a connection was lost. */
+static int
+fn_ctl_search(fn_ctl_list_t *l)
+{
+    int     rc;
+    char    key[FN_KEY_MAX];
+    size_t  i, k;
+
+    rc = fn_ctl_slots(l, NULL);
+
+    for (i = 0; fn_ctl_lanes[i] != NULL; i++) {
+        for (k = 0; k < 3; k++) {
+            (void) snprintf(key, sizeof(key), FN_K_QUEUE, fn_ctl_lanes[i], "hnl"[k]);
+            rc |= fn_ctl_each(l, "waiting", fn_redis_command(&l->ctl->redis, "LRANGE %s 0 -1", key), 1);
+        }
+
+        (void) snprintf(key, sizeof(key), FN_K_DELAYED, fn_ctl_lanes[i]);
+        rc |= fn_ctl_each(l, "delayed", fn_redis_command(&l->ctl->redis, "ZRANGE %s 0 -1", key), 0);
+    }
+
+    return rc;
+}
+
+
+int
+fn_ctl_known(fn_ctl_t *c, const char *id)
+{
+    fn_ctl_list_t  l = { c, id, 0, 0, 1 };
+
+    return fn_ctl_search(&l) != 0 ? -1 : l.found > 0;
+}
+
+
+int
 fn_ctl_cmd_show(fn_ctl_t *c, int argc, char **argv)
 {
     int            rc;
     char           key[FN_KEY_MAX];
-    size_t         i, k;
-    fn_ctl_list_t  l = { c, argv[0], 1, 0 };
+    size_t         i;
+    fn_ctl_list_t  l = { c, argv[0], 1, 0, 0 };
 
     (void) argc;
 
@@ -355,16 +416,9 @@ fn_ctl_cmd_show(fn_ctl_t *c, int argc, char **argv)
         return 2;
     }
 
-    rc = fn_ctl_slots(&l, NULL);
+    rc = fn_ctl_search(&l);
 
     for (i = 0; fn_ctl_lanes[i] != NULL; i++) {
-        for (k = 0; k < 3; k++) {
-            (void) snprintf(key, sizeof(key), FN_K_QUEUE, fn_ctl_lanes[i], "hnl"[k]);
-            rc |= fn_ctl_each(&l, "waiting", fn_redis_command(&c->redis, "LRANGE %s 0 -1", key), 1);
-        }
-
-        (void) snprintf(key, sizeof(key), FN_K_DELAYED, fn_ctl_lanes[i]);
-        rc |= fn_ctl_each(&l, "delayed", fn_redis_command(&c->redis, "ZRANGE %s 0 -1", key), 0);
         (void) snprintf(key, sizeof(key), FN_K_DEAD, fn_ctl_lanes[i]);
         rc |= fn_ctl_each(&l, "dead", fn_redis_command(&c->redis, "ZRANGE %s 0 -1", key), 0);
     }
@@ -382,7 +436,7 @@ static int
 fn_ctl_dead_ls(fn_ctl_t *c, const char *lane, unsigned n)
 {
     char           key[FN_KEY_MAX];
-    fn_ctl_list_t  l = { c, NULL, 0, 0 };
+    fn_ctl_list_t  l = { c, NULL, 0, 0, 0 };
 
     (void) snprintf(key, sizeof(key), FN_K_DEAD, lane);
 

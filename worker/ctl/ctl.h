@@ -15,6 +15,23 @@ extern const char *const  fn_ctl_lanes[];       /* ends with NULL */
 /* The lane's name, or NULL after a message. */
 const char *fn_ctl_lane(const char *name);
 
+/* An RFC 3339 time within the next year, or + and a duration: unix ms. 0, or -1 after a message. */
+int fn_ctl_until(int64_t *until_ms, const char *s);
+
+/* Whether a job waits, works or is delayed: 1, 0, or -1 after a message. */
+int fn_ctl_known(fn_ctl_t *c, const char *id);
+
+/* What is ordered of a lane, in words; "-" when nothing is. */
+void fn_ctl_orders(fn_ctl_t *c, const char *lane, char *out, size_t size);
+
+int fn_ctl_cmd_inflight(fn_ctl_t *c, int argc, char **argv);
+int fn_ctl_cmd_pause(fn_ctl_t *c, int argc, char **argv);
+int fn_ctl_cmd_resume(fn_ctl_t *c, int argc, char **argv);
+int fn_ctl_cmd_limit(fn_ctl_t *c, int argc, char **argv);
+int fn_ctl_cmd_rate(fn_ctl_t *c, int argc, char **argv);
+int fn_ctl_cmd_refuse(fn_ctl_t *c, int argc, char **argv);
+int fn_ctl_cmd_accept(fn_ctl_t *c, int argc, char **argv);
+int fn_ctl_cmd_cancel(fn_ctl_t *c, int argc, char **argv);
 int fn_ctl_cmd_lanes(fn_ctl_t *c, int argc, char **argv);
 int fn_ctl_cmd_ls(fn_ctl_t *c, int argc, char **argv);
 int fn_ctl_cmd_show(fn_ctl_t *c, int argc, char **argv);

@@ -24,6 +24,20 @@ static const struct {
     { "dead",  2, 3, fn_ctl_cmd_dead,  "dead ls <lane> [n]           the newest dead letters\n"
                                        "  dead replay <lane> <id|all>  back into the queue\n"
                                        "  dead drop <lane> <id|all>    gone for good" },
+    { "inflight", 0, 0, fn_ctl_cmd_inflight,
+                                       "inflight                     the jobs that are in work, on all hosts" },
+    { "pause", 1, 3, fn_ctl_cmd_pause, "pause <lane> [--until TIME|+DURATION]\n"
+                                       "                               nothing more is taken from it, on all hosts" },
+    { "resume", 1, 1, fn_ctl_cmd_resume,
+                                       "resume <lane>                and again" },
+    { "limit", 2, 2, fn_ctl_cmd_limit, "limit <lane> <n|off>         at most n of its jobs in work at once, on all hosts together" },
+    { "rate",  2, 3, fn_ctl_cmd_rate,  "rate <lane> <n|off> [burst]  at most n jobs a second, and burst (n) at once, on all hosts together" },
+    { "refuse", 1, 1, fn_ctl_cmd_refuse,
+                                       "refuse <lane>                every edge answers 503 instead of enqueueing for it" },
+    { "accept", 1, 1, fn_ctl_cmd_accept,
+                                       "accept <lane>                and enqueues again" },
+    { "cancel", 1, 1, fn_ctl_cmd_cancel,
+                                       "cancel <id>                  one job, waiting or in work, is to end" },
     { "breaker", 0, 4, fn_ctl_cmd_breaker,
                                        "breaker                      which outside services are not asked, and until when\n"
                                        "  breaker open <service> [--until TIME|+DURATION]\n"

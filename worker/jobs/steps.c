@@ -2,6 +2,11 @@
 #include <string.h>
 
 #include "../provider.h"
+#include "../providers/elevenlabs.h"
+#include "../providers/events.h"
+#include "../providers/fcm.h"
+#include "../providers/r2.h"
+#include "../providers/smtp.h"
 #include "jobs.h"
 
 static const fn_steps_t  fn_steps[] = {
@@ -10,6 +15,13 @@ static const fn_steps_t  fn_steps[] = {
     { "auth.login",           fn_auth_login_local,    NULL,                NULL,                 fn_auth_render },
     { "auth.refresh",         fn_auth_refresh_local,  NULL,                NULL,                 fn_auth_render },
     { "motivation.generate",  fn_motivation_local,    &fn_provider_openai, fn_motivation_joined, fn_motivation_render },
+    { "push.device",          fn_deliver_local,       &fn_provider_fcm,    fn_deliver_joined,    NULL },
+    { "mail.send",            fn_deliver_local,       &fn_provider_smtp,   fn_deliver_joined,    NULL },
+    { "voice.create",         fn_deliver_local,       &fn_provider_voice,  fn_deliver_joined,    fn_voice_render },
+    { "media.delete",         fn_deliver_local,       &fn_provider_r2_delete, fn_deliver_joined, NULL },
+    { "events.send",          fn_deliver_local,       &fn_provider_posthog, fn_deliver_joined,   NULL },
+    { "n8n.notify",           fn_deliver_local,       &fn_provider_n8n,    fn_deliver_joined,    NULL },
+    { "alert.send",           fn_deliver_local,       &fn_provider_slack,  fn_deliver_joined,    NULL },
     { NULL, NULL, NULL, NULL, NULL }
 };
 

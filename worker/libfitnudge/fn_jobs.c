@@ -5,6 +5,8 @@
 
 /* Interactive writes retry twice nearly at once, inside the client's deadline. */
 #define SOON   2, 20, 200
+/* Nobody waits: hours, if it has to be. */
+#define LATER  12, 5000, 3600000
 #define NEVER  0, 0, 0
 
 const fn_job_t fn_jobs[] = {
@@ -22,6 +24,18 @@ const fn_job_t fn_jobs[] = {
     { "checkins.update",   "sql",  'n', NULL,               "checkins_update",    5000, SOON,  0 },
     { "checkins.delete",   "sql",  'n', NULL,               "checkins_delete",    5000, SOON,  0 },
     { "motivation.generate", "sql", 'n', "motivation_prepare", "motivation_commit", 20000, SOON, 0 },
+    { "devices.add",       "sql",  'n', NULL,               "devices_add",        5000, SOON,  0 },
+    { "devices.delete",    "sql",  'n', NULL,               "devices_delete",     5000, SOON,  0 },
+    { "voice.create",      "sql",  'n', "voice_prepare",    "voice_create",      30000, SOON,  0 },
+
+    /* made by other jobs; nobody waits for them */
+    { "push.send",         "sql",  'l', NULL,               "push_send",             0, LATER, 0 },
+    { "push.device",       "sql",  'l', "push_device_prepare", "push_device",        0, LATER, 0 },
+    { "mail.send",         "sql",  'l', "mail_prepare",     "mail_send",             0, LATER, FN_JOB_SENSITIVE },
+    { "media.delete",      "sql",  'l', NULL,               "delivered",             0, LATER, 0 },
+    { "events.send",       "sql",  'l', NULL,               "delivered",             0, LATER, 0 },
+    { "n8n.notify",        "sql",  'l', NULL,               "delivered",             0, LATER, 0 },
+    { "alert.send",        "sql",  'l', "alert_prepare",    "delivered",             0, LATER, 0 },
     { NULL, NULL, 0, NULL, NULL, 0, NEVER, 0 }
 };
 

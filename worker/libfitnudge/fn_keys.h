@@ -14,6 +14,10 @@
 #define FN_K_CRASH        FN_K "crash:%s"         /* times a job took its process down */
 #define FN_K_CRASHED      FN_K "crashed"          /* set for a day when any job has such a count */
 #define FN_K_JOB          FN_K "j:%s"             /* STRING "<state> <user>" for jobs answered with 202 */
+#define FN_K_ORDERS       FN_K "cfg:%s"           /* lane: HASH paused_until, limit, rate, burst, stop_enqueue; tat: what the rate has used */
+#define FN_ORDERS_TAG     "orders"               /* on the change channel: stop_enqueue of a lane has changed */
+#define FN_K_IN_WORK      FN_K "run:%s"           /* lane: ZSET job id -> ms when it is forgotten; only while the lane has a limit */
+#define FN_K_CANCELLED    FN_K "cancelled"        /* SET of job ids that are to end; a day */
 #define FN_K_LEAD         FN_K "lead"
 #define FN_K_EPOCH        FN_K "epoch"
 #define FN_K_CHANGES      FN_K "changes"          /* channel: space-separated tags */

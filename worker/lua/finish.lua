@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Results of jobs.  KEYS channel, revoked, slot...  ARGV, for each job: which slot (from 1), envelope, n, then n times: op, key,
+-- Results of jobs.  KEYS channel, revoked, the lane's jobs in work, slot...  ARGV, for each job: which slot (from 1), envelope, n, then n times: op, key,
 -- value, number.  Removing the envelope is the fence: when it is gone, we were declared dead and its ops are skipped.
 -- Answer: numbers (from 0) of the jobs that were lost.
 local i, job, tags, lost, call = 1, 0, {}, {}, redis.call
@@ -14,6 +14,7 @@ local ops = {
         call('ZADD', k, call('TIME')[1] * 1000, v)
         call('ZREMRANGEBYRANK', k, 0, -1 - n)
     end,
+    uncancel = function(k, v) call('SREM', k, v) end,
     state = function(k, v) call('SET', k, v, 'XX', 'KEEPTTL') end,
     revoked = function(k, _, n) call('ZADD', KEYS[2], 'GT', n, k) end,
     tags = function(_, v, n)
@@ -25,9 +26,10 @@ local ops = {
         end
     end
 }
+local limited = call('EXISTS', KEYS[3]) == 1
 while i < #ARGV do
-    local mine = call('LREM', KEYS[2 + ARGV[i]], 1, ARGV[i + 1]) == 1
-    if not mine then lost[#lost + 1] = job end
+    local mine = call('LREM', KEYS[3 + ARGV[i]], 1, ARGV[i + 1]) == 1
+    if not mine then lost[#lost + 1] = job elseif limited then call('ZREM', KEYS[3], string.match(ARGV[i + 1], '^w%d+ (%S+)') or '') end
     local first, last = i + 3, i + 2 + 4 * ARGV[i + 2]
     for o = first, last, 4 do
         if mine then ops[ARGV[o]](ARGV[o + 1], ARGV[o + 2], tonumber(ARGV[o + 3])) end

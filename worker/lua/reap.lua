@@ -1,10 +1,11 @@
 #!lua flags=allow-oom
 -- One job out of a slot whose owner has gone: back to the right end of its queue, or, if it was there for the third
 -- time when a process died, to the dead letters.
--- KEYS slot, queue, crash count, crashed mark, dead letters, job state, reply list.
+-- KEYS slot, queue, crash count, crashed mark, dead letters, job state, reply list, the lane's jobs in work.
 -- ARGV envelope, suspect (0 or 1), limit, dead envelope, reply or '', state, dead letters kept.  Answer: 0 gone, 1 back, 2 dead.
 local call = redis.call
 if call('LREM', KEYS[1], 1, ARGV[1]) == 0 then return 0 end
+call('ZREM', KEYS[8], string.match(ARGV[1], '^w%d+ (%S+)') or '')
 if ARGV[2] == '1' then
     call('SET', KEYS[4], 1, 'EX', 86400)
     local crashes = call('INCR', KEYS[3])

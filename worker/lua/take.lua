@@ -1,10 +1,28 @@
 #!lua flags=allow-oom
 -- Moves jobs into slots until each holds ARGV[1]; they come off their queues' right ends, in the order of the queues.
--- KEYS crashed mark, queues high, normal, low, slot...  Answer: mark set (0 or 1), then for each slot a list of all it holds. What
--- was there already is part of it: an answer may have been lost, or a blocking move has delivered. What is more than ARGV[1]
--- (two moves may deliver) goes back, and so into the next slot.
-local call, max, out, q = redis.call, tonumber(ARGV[1]), { redis.call('EXISTS', KEYS[1]) }, 2
-for s = 5, #KEYS do
+-- KEYS crashed mark, queues high, normal, low, words of the operator about the lane, its jobs in work, cancelled jobs, slot...
+-- Answer: 1 when the mark is set, + 2 when the lane is under orders (ask, do not wait), + 4 when jobs are cancelled; then for each
+-- slot a list of all it holds. What was there already is part of it: an answer may have been lost, or a blocking move has delivered. What
+-- is more than ARGV[1] (two moves may deliver) goes back, and so into the next slot.
+local call, max, q = redis.call, tonumber(ARGV[1]), 2
+local paused, limit, rate, burst, tat = unpack(call('HMGET', KEYS[5], 'paused_until', 'limit', 'rate', 'burst', 'tat'))
+local out = { call('EXISTS', KEYS[1]) + 4 * call('EXISTS', KEYS[7]) }
+local now, may = 0, 1000
+if paused or limit or rate then
+    local t = call('TIME')
+    now, out[1] = t[1] * 1000 + t[2] / 1000, out[1] + 2
+    if paused and tonumber(paused) > now then may = 0 end
+    if limit then
+        call('ZREMRANGEBYSCORE', KEYS[6], '-inf', now)
+        may = math.min(may, tonumber(limit) - call('ZCARD', KEYS[6]))
+    end
+    if rate then
+        tat = math.max(tonumber(tat or 0), now)
+        may = math.min(may, math.floor((now + tonumber(burst) * 1000 / rate - tat) * rate / 1000))
+    end
+end
+local took = 0
+for s = 8, #KEYS do
     local slot = KEYS[s]
     local jobs = call('LRANGE', slot, 0, -1)
     for i = #jobs, max + 1, -1 do
@@ -13,15 +31,21 @@ for s = 5, #KEYS do
         call('RPUSH', KEYS[prio == 'h' and 2 or prio == 'l' and 4 or 3], table.remove(jobs, i))
         q = 2
     end
-    while #jobs < max and q < 5 do
-        local got = call('RPOP', KEYS[q], max - #jobs)
+    while #jobs < max and q < 5 and took < may do
+        local got = call('RPOP', KEYS[q], math.min(max - #jobs, may - took))
         if got then
             call('LPUSH', slot, unpack(got))
             for j = 1, #got do jobs[#jobs + 1] = got[j] end
+            took = took + #got
         else
             q = q + 1
         end
     end
-    out[s - 3] = jobs
+    if limit then
+        -- an hour: should a host be lost for good, or one of these be forgotten in another way
+        for _, job in ipairs(jobs) do call('ZADD', KEYS[6], now + 3600000, string.match(job, '^w%d+ (%S+)') or job) end
+    end
+    out[s - 6] = jobs
 end
+if rate and took > 0 then call('HSET', KEYS[5], 'tat', tat + took * 1000 / rate) end
 return out

@@ -1,0 +1,294 @@
+-- Deploy fitnudge:delivery to pg
+-- Devices, mails and speech, and the jobs that hand something to an outside service.
+
+BEGIN;
+
+SET LOCAL ROLE fitnudge_owner;
+
+-- Where notifications go. A token is a device's: when somebody else signs in on it, it is his.
+CREATE TABLE public.devices (
+    id          uuid        NOT NULL DEFAULT gen_random_uuid() PRIMARY KEY,
+    user_id     uuid        NOT NULL REFERENCES public.users (id) ON DELETE CASCADE,
+    platform    text        NOT NULL CHECK (platform IN ('ios', 'android', 'web')),
+    token       text        NOT NULL CHECK (length(token) BETWEEN 1 AND 2048),
+    created_at  timestamptz NOT NULL DEFAULT now(),
+    seen_at     timestamptz NOT NULL DEFAULT now()
+);
+CREATE UNIQUE INDEX idx_devices_token ON public.devices (md5(token));
+CREATE INDEX idx_devices_user ON public.devices (user_id, seen_at DESC);
+
+-- One row a mail; its id is the job's.
+CREATE TABLE public.mails (
+    id          uuid        NOT NULL PRIMARY KEY,
+    user_id     uuid        NOT NULL REFERENCES public.users (id) ON DELETE CASCADE,
+    template    text        NOT NULL,
+    language    text        NOT NULL,
+    recipient   text        NOT NULL,
+    status      text        NOT NULL CHECK (status IN ('sending', 'sent', 'failed', 'suppressed', 'off')),
+    tries       int         NOT NULL DEFAULT 1,
+    message_id  text,
+    created_at  timestamptz NOT NULL DEFAULT now(),
+    ended_at    timestamptz
+);
+CREATE INDEX idx_mails_user ON public.mails (user_id, created_at DESC);
+
+-- Addresses that get no more than mails about their account: bounced, reported as spam, unsubscribed. Hashed, since they outlive the account.
+CREATE TABLE public.mail_suppressions (
+    address_hash  bytea       NOT NULL PRIMARY KEY,
+    reason        text        NOT NULL CHECK (reason IN ('bounce', 'spam_report', 'unsubscribe')),
+    created_at    timestamptz NOT NULL DEFAULT now()
+);
+
+-- Speech that was made.
+CREATE TABLE public.voices (
+    id             uuid        NOT NULL PRIMARY KEY,
+    user_id        uuid        NOT NULL REFERENCES public.users (id) ON DELETE CASCADE,
+    motivation_id  uuid        REFERENCES public.motivations (id) ON DELETE CASCADE,
+    key            text        NOT NULL,
+    bytes          bigint      NOT NULL CHECK (bytes >= 0),
+    created_at     timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX idx_voices_user ON public.voices (user_id, created_at DESC);
+CREATE INDEX idx_voices_motivation ON public.voices (motivation_id) WHERE motivation_id IS NOT NULL;
+
+-- When operators were last told of something.
+CREATE TABLE public.alerts (
+    key      text        NOT NULL PRIMARY KEY,
+    sent_at  timestamptz NOT NULL DEFAULT now()
+);
+
+DO $$
+DECLARE
+    t text;
+BEGIN
+    FOREACH t IN ARRAY ARRAY['devices', 'mails', 'voices'] LOOP
+        EXECUTE format('ALTER TABLE public.%I ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', t);
+        EXECUTE format('CREATE POLICY own ON public.%I TO fitnudge_api '
+                       'USING (user_id = NULLIF(current_setting(''request.user_id'', true), '''')::uuid)', t);
+        EXECUTE format('CREATE POLICY identity ON public.%I TO fitnudge_auth USING (true) WITH CHECK (true)', t);
+        EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON public.%I TO fitnudge_api, fitnudge_auth', t);
+    END LOOP;
+END
+$$;
+GRANT SELECT, INSERT, UPDATE, DELETE ON public.mail_suppressions, public.alerts TO fitnudge_auth;
+
+RESET ROLE;
+
+-- Two phones, a tablet, a browser... the oldest of more than twenty is none that anybody looks at.
+CREATE FUNCTION jobs.devices_add(p_id uuid, p_user uuid, p_req jsonb, p_ctx jsonb) RETURNS pool.reply
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+DECLARE
+    b jsonb := p_req -> 'body';
+BEGIN
+    -- the user's row first: one order of locks
+    PERFORM FROM public.users WHERE id = p_user FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        RETURN pool.not_found(p_req);
+    END IF;
+
+    INSERT INTO public.devices AS d (user_id, platform, token) VALUES (p_user, b ->> 'platform', b ->> 'token')
+    ON CONFLICT (md5(token)) DO UPDATE SET user_id = p_user, platform = excluded.platform, token = excluded.token, seen_at = now();
+
+    DELETE FROM public.devices WHERE id IN
+        (SELECT d.id FROM public.devices d WHERE d.user_id = p_user ORDER BY d.seen_at DESC, d.id OFFSET 20);
+    RETURN pool.ok(204, '');
+END
+$$;
+
+CREATE FUNCTION jobs.devices_delete(p_id uuid, p_user uuid, p_req jsonb, p_ctx jsonb) RETURNS pool.reply
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+BEGIN
+    DELETE FROM public.devices WHERE md5(token) = md5(p_req #>> '{body,token}') AND user_id = p_user;
+    RETURN pool.ok(204, '');
+END
+$$;
+
+-- {"title","body","data","sound"} to each of the user's devices, a job for each.
+CREATE FUNCTION jobs.push_send(p_id uuid, p_user uuid, p_req jsonb, p_ctx jsonb) RETURNS pool.reply
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+DECLARE
+    v_device uuid;
+    n int := 0;
+BEGIN
+    FOR v_device IN SELECT d.id FROM public.devices d WHERE d.user_id = p_user ORDER BY d.seen_at DESC LOOP
+        PERFORM pool.follow('push.device', p_user, jsonb_build_object('params', '{}'::jsonb,
+                            'body', (p_req -> 'body') || jsonb_build_object('device_id', v_device), 'meta', '{}'::jsonb));
+        n := n + 1;
+    END LOOP;
+    RETURN pool.ok(200, json_build_object('devices', n)::text);
+END
+$$;
+
+CREATE FUNCTION jobs.push_device_prepare(p_id uuid, p_user uuid, p_req jsonb) RETURNS pool.reply
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+DECLARE
+    b jsonb := p_req -> 'body';
+    v_token text;
+BEGIN
+    SELECT d.token INTO v_token FROM public.devices d WHERE d.id = (b ->> 'device_id')::uuid AND d.user_id = p_user;
+    IF NOT FOUND THEN
+        RETURN pool.ok(200, '{"status":"gone"}');
+    END IF;
+
+    RETURN pool.ok(0, (jsonb_build_object('token', v_token, 'title', b ->> 'title', 'body', coalesce(b ->> 'body', ''))
+        || CASE WHEN jsonb_typeof(b -> 'data') = 'object' THEN jsonb_build_object('data', b -> 'data') ELSE '{}' END
+        || CASE WHEN b -> 'sound' = 'false' THEN jsonb_build_object('sound', 'none') ELSE '{}' END)::text);
+END
+$$;
+
+-- A device that will never take a message again is forgotten.
+CREATE FUNCTION jobs.push_device(p_id uuid, p_user uuid, p_req jsonb, p_ctx jsonb) RETURNS pool.reply
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+BEGIN
+    IF (p_ctx #>> '{result,delete_token}')::boolean THEN
+        DELETE FROM public.devices WHERE id = (p_req #>> '{body,device_id}')::uuid AND user_id = p_user
+            AND token = p_ctx #>> '{ctx,token}';
+    END IF;
+    RETURN pool.ok(200, json_build_object('status', CASE
+        WHEN (p_ctx ->> 'off')::boolean THEN 'off'
+        WHEN p_ctx #>> '{result,message_id}' IS NOT NULL THEN 'sent'
+        ELSE 'failed' END)::text);
+END
+$$;
+
+CREATE FUNCTION pool.address_hash(p_address text) RETURNS bytea
+LANGUAGE sql IMMUTABLE STRICT
+RETURN pool.digest(convert_to(lower(btrim(p_address)), 'UTF8'), 'sha256');
+
+-- {"template","to","name","language","vars"}. Mails about the account itself go to everybody.
+CREATE FUNCTION jobs.mail_prepare(p_id uuid, p_user uuid, p_req jsonb) RETURNS pool.reply
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+DECLARE
+    b jsonb := p_req -> 'body';
+    v_stopped boolean;
+    v_status text;
+BEGIN
+    IF NOT EXISTS (SELECT FROM public.users WHERE id = p_user) THEN
+        RETURN pool.ok(200, '{"status":"gone"}');
+    END IF;
+
+    v_stopped := b ->> 'template' NOT IN ('verification', 'password_reset', 'account_deleted', 'data_export', 'payment_failed', 'payment_receipt')
+                 AND EXISTS (SELECT FROM public.mail_suppressions s WHERE s.address_hash = pool.address_hash(b ->> 'to'));
+
+    INSERT INTO public.mails AS m (id, user_id, template, language, recipient, status, ended_at)
+    VALUES (p_id, p_user, b ->> 'template', b ->> 'language', b ->> 'to', CASE WHEN v_stopped THEN 'suppressed' ELSE 'sending' END,
+            CASE WHEN v_stopped THEN now() END)
+    ON CONFLICT (id) DO UPDATE SET tries = m.tries + 1
+    RETURNING m.status INTO v_status;
+
+    IF v_status <> 'sending' THEN
+        RETURN pool.ok(200, json_build_object('status', v_status)::text);
+    END IF;
+
+    RETURN pool.ok(0, jsonb_build_object('template', b ->> 'template', 'language', b ->> 'language', 'to', b ->> 'to', 'name', coalesce(b ->> 'name', ''),
+                                         'user_id', p_user, 'vars', coalesce(b -> 'vars', '{}'))::text);
+END
+$$;
+
+CREATE FUNCTION jobs.mail_send(p_id uuid, p_user uuid, p_req jsonb, p_ctx jsonb) RETURNS pool.reply
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+DECLARE
+    v_status text := CASE WHEN (p_ctx ->> 'off')::boolean THEN 'off'
+                          WHEN p_ctx -> 'result' <> 'null' AND NOT coalesce((p_ctx #>> '{result,refused}')::boolean, false) THEN 'sent'
+                          ELSE 'failed' END;
+BEGIN
+    UPDATE public.mails SET status = v_status, message_id = p_ctx #>> '{result,message_id}', ended_at = now() WHERE id = p_id;
+
+    -- "there is no such address" is not said twice
+    IF v_status = 'failed' AND (p_ctx #>> '{result,refused}')::boolean AND (p_ctx #>> '{result,status}')::int BETWEEN 500 AND 599 THEN
+        INSERT INTO public.mail_suppressions (address_hash, reason) VALUES (pool.address_hash(p_req #>> '{body,to}'), 'bounce')
+        ON CONFLICT DO NOTHING;
+    END IF;
+    RETURN pool.ok(200, json_build_object('status', v_status)::text);
+END
+$$;
+
+-- {"motivation_id"} or {"text"}, and {"voice"}.
+CREATE FUNCTION jobs.voice_prepare(p_id uuid, p_user uuid, p_req jsonb) RETURNS pool.reply
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+DECLARE
+    b jsonb := p_req -> 'body';
+    u record;
+    v_text text := b ->> 'text';
+    v_tone text := b ->> 'voice';
+    v_language text;
+BEGIN
+    SELECT x.language, x.tone, x.plan INTO u FROM public.users x WHERE x.id = p_user;
+    IF NOT FOUND THEN
+        RETURN pool.not_found(p_req);
+    ELSIF u.plan = 'free' THEN
+        -- the token may be older than the plan
+        RETURN pool.error(p_req, 403, 'AUTHORIZATION_ERROR', 'This is part of the plans Pro and Elite.', NULL, 'plan');
+    ELSIF (b ? 'text') = (b ? 'motivation_id') THEN
+        RETURN pool.error(p_req, 400, 'VALIDATION_ERROR', 'Either text or motivation_id is needed.', 'text', 'required');
+    END IF;
+
+    IF b ? 'motivation_id' THEN
+        SELECT left(m.text, 500), coalesce(v_tone, m.tone), m.language INTO v_text, v_tone, v_language
+        FROM public.motivations m WHERE m.id = (b ->> 'motivation_id')::uuid AND m.user_id = p_user;
+        IF NOT FOUND THEN
+            RETURN pool.not_found(p_req);
+        END IF;
+    END IF;
+
+    RETURN pool.ok(0, json_build_object('text', v_text, 'tone', coalesce(v_tone, u.tone), 'language', coalesce(v_language, u.language),
+                                        'key', format('voice/%s/%s.mp3', p_user, p_id), 'content_type', 'audio/mpeg')::text);
+END
+$$;
+
+-- The answer holds the key; its address is made when it is sent.
+CREATE FUNCTION jobs.voice_create(p_id uuid, p_user uuid, p_req jsonb, p_ctx jsonb) RETURNS pool.reply
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+BEGIN
+    IF p_ctx #>> '{result,key}' IS NULL THEN
+        RETURN pool.ok(200, '{"key":null}');
+    END IF;
+
+    -- the message may have been deleted while it was spoken
+    INSERT INTO public.voices (id, user_id, motivation_id, key, bytes)
+    VALUES (p_id, p_user, (SELECT m.id FROM public.motivations m WHERE m.id = (p_req #>> '{body,motivation_id}')::uuid AND m.user_id = p_user),
+            p_ctx #>> '{result,key}', coalesce((p_ctx #>> '{result,bytes}')::bigint, 0));
+    RETURN pool.ok(200, json_build_object('key', p_ctx #>> '{result,key}')::text);
+END
+$$;
+
+-- {"text","key"}: the same is not said twice within ten minutes.
+CREATE FUNCTION jobs.alert_prepare(p_id uuid, p_user uuid, p_req jsonb) RETURNS pool.reply
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+BEGIN
+    INSERT INTO public.alerts AS a (key) VALUES (left(p_req #>> '{body,key}', 200))
+    ON CONFLICT (key) DO UPDATE SET sent_at = now() WHERE a.sent_at < now() - interval '10 minutes';
+    IF NOT FOUND THEN
+        RETURN pool.ok(200, '{"status":"repeated"}');
+    END IF;
+    RETURN pool.ok(0, json_build_object('text', p_req #>> '{body,text}')::text);
+END
+$$;
+
+-- Where nothing has to be written down but that it was done.
+CREATE FUNCTION jobs.delivered(p_id uuid, p_user uuid, p_req jsonb, p_ctx jsonb) RETURNS pool.reply
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+BEGIN
+    RETURN pool.ok(200, json_build_object('status', CASE WHEN (p_ctx ->> 'off')::boolean THEN 'off'
+                                                         WHEN p_ctx -> 'result' <> 'null' THEN 'sent' ELSE 'failed' END)::text);
+END
+$$;
+
+GRANT EXECUTE ON FUNCTION pool.digest(bytea, text) TO fitnudge_auth;
+REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA jobs FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION pool.address_hash(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION pool.address_hash(text) TO fitnudge_auth;
+
+DO $$
+DECLARE
+    f regprocedure;
+BEGIN
+    FOR f IN SELECT p.oid::regprocedure FROM pg_proc p WHERE p.pronamespace = 'jobs'::regnamespace
+             AND p.proname ~ '^(devices_|push_|mail_|alert_|voice_|delivered)' LOOP
+        EXECUTE format('ALTER FUNCTION %s OWNER TO %I', f, CASE WHEN f::text ~ '^jobs\.(push_send|voice_)' THEN 'fitnudge_api' ELSE 'fitnudge_auth' END);
+        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO fitnudge_pool', f);
+    END LOOP;
+END
+$$;
+
+COMMIT;
