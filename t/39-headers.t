@@ -163,7 +163,7 @@ subtest 'the log' => sub {
     my $l = $line{'log-1'};
     is_deeply([@$l{qw(user_id method route path status protocol)}], [$u->{id}, 'GET', '/api/v1/goals/{id}', '', 400, 'HTTP/1.1'], 'who and what');
     like($l->{trace_id}, qr/\A[0-9a-f]{32}\z/, 'trace');
-    ok($l->{$_} =~ /\A\d+(?:\.\d+)?\z/, $_) for qw(seconds bytes_in bytes_out connection);
+    ok($l->{$_} =~ /\A\d+(?:\.\d+)?(?:e-\d+)?\z/, $_) for qw(seconds bytes_in bytes_out connection);
     is($line{'log-2'}{user_id}, '', 'nobody yet');
     is($line{'log-3'}{route}, '', 'no route');
     is($line{'log-3'}{path}, substr('/api/v1/no"such\\' . 'x' x 300, 0, 100), 'its path, cut');

@@ -59,6 +59,7 @@ test_settings(fn_settings_t *s)
     memset(s, 0, sizeof(*s));
     s->jwt_secret = (char *) "0123456789abcdef0123456789abcdef";
     s->jwt_issuer = (char *) "fitnudge";
+    s->jwt_audience = (char *) "authenticated";
     s->access_ttl_ms = 900 * 1000;
     s->refresh_ttl_ms = 604800LL * 1000;
     s->openai_base_url = (char *) "https://api.openai.com/v1";
