@@ -11,7 +11,9 @@ use Test::More;
 
 my $s = FitNudge::Test::Stack->new->start;
 my $u = new_user($s);
-my $token = $u->{token};
+# what some routes ask for
+make_pro($s, $u);
+my $token = $s->mint_jwt(sub => $u->{id}, plan => 'pro');
 my $doc = call($s, GET => '/api/v1/openapi.json')->json;
 my $goal = call($s, POST => '/goals', token => $token, json => { title => 'Run', frequency => 3 })->json->{id};
 my $some_id = '01900000-0000-7000-8000-000000000000';

@@ -97,6 +97,14 @@ fn_work_first(fn_work_env_t *e, fn_work_t *w)
 
     job = w->task->job;
 
+    if (job->commit == NULL) {
+        w->status = 200;
+        w->body = "{}";
+        w->headers = "";
+        w->state = FN_WORK_DONE;
+        return;
+    }
+
     if (w->task->step == 'm') {
         fn_work_settle(w);
         return;

@@ -9,6 +9,7 @@ DECLARE
     v_today date := (now() AT TIME ZONE 'UTC')::date;
     v_spent_today bigint;
     v_spent_month bigint;
+    v_checkins json;
 BEGIN
     SELECT * INTO g FROM public.goals WHERE id = (p_req #>> '{body,goal_id}')::uuid AND user_id = p_user;
     IF NOT FOUND THEN
@@ -19,12 +20,19 @@ BEGIN
     SELECT coalesce(sum(cost) FILTER (WHERE day = v_today), 0), coalesce(sum(cost), 0) INTO v_spent_today, v_spent_month
     FROM public.ai_spending WHERE day >= date_trunc('month', v_today);
 
+    -- nearly always the last two months have them: then the other partitions need not be opened
+    FOR i IN 1 .. 2 LOOP
+        SELECT json_agg(json_build_object('date', c.date, 'status', c.status, 'reflection', c.reflection, 'mood', c.mood) ORDER BY c.date DESC)
+        INTO v_checkins
+        FROM (SELECT x.date, x.status, x.reflection, x.mood FROM public.checkins x
+              WHERE x.goal_id = g.id AND x.user_id = p_user AND x.date >= CASE i WHEN 1 THEN v_today - 62 ELSE '-infinity' END
+              ORDER BY x.date DESC LIMIT 3) c;
+        EXIT WHEN json_array_length(v_checkins) = 3;
+    END LOOP;
+
     RETURN pool.ok(0, json_build_object(
         'goal', json_build_object('id', g.id, 'title', g.title, 'description', g.description, 'frequency', g.frequency),
-        'checkins', (SELECT coalesce(json_agg(json_build_object('date', c.date, 'status', c.status,
-                            'reflection', c.reflection, 'mood', c.mood) ORDER BY c.date DESC), '[]')
-                     FROM (SELECT * FROM public.checkins x WHERE x.goal_id = g.id AND x.user_id = p_user
-                           ORDER BY x.date DESC LIMIT 3) c),
+        'checkins', coalesce(v_checkins, '[]'),
         'name', u.name,
         'tone', coalesce(p_req #>> '{body,tone}', u.tone),
         'language', u.language,

@@ -18,7 +18,7 @@ typedef struct {
     const char *lane;           /* "sql" or "auth"; a call always runs in "net" */
     char        prio;           /* h, n, l */
     const char *prepare;        /* SQL function name in schema jobs, or NULL */
-    const char *commit;         /* SQL function name in schema jobs */
+    const char *commit;         /* SQL function name in schema jobs; NULL: nothing is done, and nothing written down */
     unsigned    deadline_ms;    /* how long the edge waits before it answers 202 */
     unsigned    retries;        /* tries after the first before the job is a dead letter */
     unsigned    backoff_base_ms, backoff_cap_ms;    /* full jitter */
