@@ -6,8 +6,9 @@
 #include "../redis.h"
 
 typedef struct {
-    fn_redis_t  redis;
-    int         json;
+    fn_redis_t            redis;
+    int                   json;
+    const fn_settings_t  *settings;
 } fn_ctl_t;
 
 extern const char *const  fn_ctl_lanes[];       /* ends with NULL */
@@ -19,6 +20,7 @@ int fn_ctl_cmd_lanes(fn_ctl_t *c, int argc, char **argv);
 int fn_ctl_cmd_ls(fn_ctl_t *c, int argc, char **argv);
 int fn_ctl_cmd_show(fn_ctl_t *c, int argc, char **argv);
 int fn_ctl_cmd_dead(fn_ctl_t *c, int argc, char **argv);
+int fn_ctl_cmd_cron(fn_ctl_t *c, int argc, char **argv);
 int fn_ctl_cmd_maintenance(fn_ctl_t *c, int argc, char **argv);
 
 #endif

@@ -29,6 +29,8 @@ static const struct {
                                        "                               requests are refused with 503, on every edge\n"
                                        "  maintenance off              and answered again\n"
                                        "  maintenance status           whether they are" },
+    { "cron",  0, 2, fn_ctl_cmd_cron,  "cron ls                      what happens by the clock: when next, when last, what came of it\n"
+                                       "  cron run <name>              begins a run now" },
     { NULL, 0, 0, NULL, NULL }
 };
 
@@ -94,6 +96,7 @@ fn_ctl_run(fn_ctl_t *c, const char *conf, int argc, char **argv)
         return 1;
     }
 
+    c->settings = &s;
     fn_redis_init(&c->redis, &s, 5000);
 
     if (fn_redis_connect(&c->redis) != 0) {

@@ -5,6 +5,7 @@
 
 /* Interactive writes retry twice nearly at once, inside the client's deadline. */
 #define SOON   2, 20, 200
+#define LATER  5, 1000, 60000
 #define NEVER  0, 0, 0
 
 const fn_job_t fn_jobs[] = {
@@ -22,6 +23,11 @@ const fn_job_t fn_jobs[] = {
     { "checkins.update",   "sql",  'n', NULL,               "checkins_update",    5000, SOON,  0 },
     { "checkins.delete",   "sql",  'n', NULL,               "checkins_delete",    5000, SOON,  0 },
     { "motivation.generate", "sql", 'n', "motivation_prepare", "motivation_commit", 20000, SOON, 0 },
+    { "motivation.schedule", "sql", 'n', NULL,              "motivation_schedule", 5000, SOON, 0 },
+    { "reminders.update",  "sql",  'n', NULL,               "reminders_update",   5000, SOON,  0 },
+    { "reminders.delete",  "sql",  'n', NULL,               "reminders_delete",   5000, SOON,  0 },
+    { "clock.run",         "sql",  'n', NULL,               "clock_run",          5000, LATER, FN_JOB_ALONE },
+    { "clock.tidy",        "sql",  'l', NULL,               "clock_run",          5000, LATER, FN_JOB_ALONE },
     { NULL, NULL, 0, NULL, NULL, 0, NEVER, 0 }
 };
 
