@@ -193,6 +193,13 @@ BEGIN
 END
 $$;
 
+-- REFRESH ... CONCURRENTLY makes a temporary table.
+DO $$
+BEGIN
+    EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO fitnudge_owner', current_database());
+END
+$$;
+
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA jobs, pool FROM PUBLIC;
 
 GRANT CREATE ON SCHEMA pool TO fitnudge_queue, fitnudge_owner;

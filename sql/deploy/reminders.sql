@@ -216,10 +216,10 @@ $$;
 CREATE FUNCTION pool.reminder_words(p_language text, p_goal text, OUT title text, OUT body text)
 LANGUAGE sql IMMUTABLE
 RETURN CASE p_language
-    WHEN 'es' THEN ROW('Es hora de: ' || p_goal, 'Un pequeño paso basta. Toca y recibe un mensaje hecho para ti.')
-    WHEN 'fr' THEN ROW('C''est l''heure : ' || p_goal, 'Un petit pas suffit. Touche pour recevoir un message rien que pour toi.')
-    WHEN 'de' THEN ROW('Zeit für: ' || p_goal, 'Ein kleiner Schritt genügt. Tippe für eine Nachricht nur für dich.')
-    ELSE ROW('Time for: ' || p_goal, 'One small step is enough. Tap for a message made for you.') END;
+    WHEN 'es' THEN ROW('Es hora de: ' || p_goal, 'Un pequeño paso basta. Toca y recibe un mensaje hecho para ti.'::text)
+    WHEN 'fr' THEN ROW('C''est l''heure : ' || p_goal, 'Un petit pas suffit. Touche pour recevoir un message rien que pour toi.'::text)
+    WHEN 'de' THEN ROW('Zeit für: ' || p_goal, 'Ein kleiner Schritt genügt. Tippe für eine Nachricht nur für dich.'::text)
+    ELSE ROW('Time for: ' || p_goal, 'One small step is enough. Tap for a message made for you.'::text) END;
 
 -- Reminders that are due: one push a reminder and local date, somewhere in the minute by the user's id, so that not all of them
 -- come at once. What is more than two hours late is left out.

@@ -31,7 +31,7 @@ CREATE POLICY clock ON public.checkins TO fitnudge_clock USING (true);
 CREATE POLICY clock ON public.motivations TO fitnudge_clock USING (true);
 CREATE POLICY clock ON public.ai_usage TO fitnudge_clock USING (true);
 CREATE POLICY clock ON public.change_outbox TO fitnudge_clock USING (true);
-GRANT DELETE ON public.users TO fitnudge_clock;
+GRANT DELETE, UPDATE (deleted_at) ON public.users TO fitnudge_clock;     -- to lock a row takes the right to update
 GRANT SELECT, DELETE ON public.sessions, public.refresh_tokens, public.checkins, public.motivations, public.ai_usage, public.ai_spending,
     public.change_outbox TO fitnudge_clock;
 

@@ -145,10 +145,10 @@ RETURN n || ' ' || CASE WHEN n = 1 OR (n = 0 AND p_language = 'fr') THEN p_one E
 CREATE FUNCTION pool.weekly_words(p_language text, p_done bigint, p_streak bigint, OUT title text, OUT body text)
 LANGUAGE sql IMMUTABLE
 RETURN CASE p_language
-    WHEN 'es' THEN ROW('Tu semana', pool.counted('es', p_done, 'registro', 'registros') || ', racha: ' || pool.counted('es', p_streak, 'día', 'días'))
-    WHEN 'fr' THEN ROW('Ta semaine', pool.counted('fr', p_done, 'point', 'points') || ', série : ' || pool.counted('fr', p_streak, 'jour', 'jours'))
-    WHEN 'de' THEN ROW('Deine Woche', pool.counted('de', p_done, 'Check-in', 'Check-ins') || ', Serie: ' || pool.counted('de', p_streak, 'Tag', 'Tage'))
-    ELSE ROW('Your week', pool.counted('en', p_done, 'check-in', 'check-ins') || ', streak: ' || pool.counted('en', p_streak, 'day', 'days')) END;
+    WHEN 'es' THEN ROW('Tu semana'::text, pool.counted('es', p_done, 'registro', 'registros') || ', racha: ' || pool.counted('es', p_streak, 'día', 'días'))
+    WHEN 'fr' THEN ROW('Ta semaine'::text, pool.counted('fr', p_done, 'point', 'points') || ', série : ' || pool.counted('fr', p_streak, 'jour', 'jours'))
+    WHEN 'de' THEN ROW('Deine Woche'::text, pool.counted('de', p_done, 'Check-in', 'Check-ins') || ', Serie: ' || pool.counted('de', p_streak, 'Tag', 'Tage'))
+    ELSE ROW('Your week'::text, pool.counted('en', p_done, 'check-in', 'check-ins') || ', streak: ' || pool.counted('en', p_streak, 'day', 'days')) END;
 
 -- Where links of mails lead: ALTER DATABASE ... SET fitnudge.app_url.
 CREATE FUNCTION pool.app_url() RETURNS text

@@ -88,8 +88,8 @@ fn_ctl_cron_print(const fn_ctl_t *c, const fn_cron_entry_t *e, const fn_ctl_run_
         return;
     }
 
-    fn_buf_addf(&b, "{\"name\":\"%s\",\"schedule\":\"%s\",\"catch_up\":\"%s\",\"next\":\"%s\"", e->name, e->schedule,
-                fn_cron_catchups[e->catchup], next);
+    fn_buf_addf(&b, "{\"name\":\"%s\",\"does\":\"%s\",\"schedule\":\"%s\",\"catch_up\":\"%s\",\"next\":\"%s\"", e->name, e->help,
+                e->schedule, fn_cron_catchups[e->catchup], next);
 
     if (run->ran_at == NULL) {
         fn_buf_adds(&b, ",\"last\":null}");
