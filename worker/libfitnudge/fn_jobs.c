@@ -26,6 +26,8 @@ const fn_job_t fn_jobs[] = {
     { "motivation.schedule", "sql", 'n', NULL,              "motivation_schedule", 5000, SOON, 0 },
     { "reminders.update",  "sql",  'n', NULL,               "reminders_update",   5000, SOON,  0 },
     { "reminders.delete",  "sql",  'n', NULL,               "reminders_delete",   5000, SOON,  0 },
+    { "push.send",         "sql",  'n', NULL,               "push_send",          5000, LATER, 0 },
+    { "mail.send",         "sql",  'n', NULL,               "mail_send",          5000, LATER, 0 },
     { "clock.run",         "sql",  'n', NULL,               "clock_run",          5000, LATER, FN_JOB_ALONE },
     { "clock.tidy",        "sql",  'l', NULL,               "clock_run",          5000, LATER, FN_JOB_ALONE },
     { NULL, NULL, 0, NULL, NULL, 0, NEVER, 0 }
