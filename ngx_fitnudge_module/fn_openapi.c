@@ -54,6 +54,19 @@ static const struct {
       ",\"source\":{\"enum\":[\"ai\",\"cache\",\"fallback\"]},\"voice_url\":" TEXT_NULL ",\"created_at\":" TIME) },
     { "MotivationList", FEED("motivations", "Motivation") },
     { "Voice", OBJECT("\"voice_url\":" TEXT_NULL) },
+    { "Reminder", OBJECT("\"id\":" ID ",\"goal_id\":" ID ",\"time\":" TEXT ",\"days\":{\"type\":\"array\",\"items\":" INT "},\"timezone\":" TEXT
+      ",\"follows_profile\":" BOOL ",\"is_active\":" BOOL ",\"next_at\":" TIME_NULL ",\"version\":" INT ",\"created_at\":" TIME
+      ",\"updated_at\":" TIME) },
+    { "ReminderList", OBJECT("\"reminders\":{\"type\":\"array\",\"items\":" REF("Reminder") "},\"pagination\":"
+      OBJECT("\"page\":" INT ",\"limit\":" INT ",\"total\":" INT)) },
+    { "Stats", OBJECT("\"timezone\":" TEXT ",\"date\":" DATE ",\"streak\":" OBJECT("\"current\":" INT ",\"longest\":" INT) ",\"totals\":"
+      OBJECT("\"goals\":" INT ",\"active_goals\":" INT ",\"checkins\":" INT ",\"done\":" INT ",\"skipped\":" INT ",\"missed\":" INT
+      ",\"active_days\":" INT ",\"motivations\":" INT) ",\"engagement\":" OBJECT("\"active_days_7\":" INT ",\"active_days_30\":" INT
+      ",\"rate_30\":" NUMBER ",\"motivations_30\":" INT ",\"last_checkin\":{\"type\":[\"string\",\"null\"],\"format\":\"date\"}")) },
+    { "WeekStats", OBJECT("\"week\":" TEXT ",\"week_start\":" DATE ",\"week_end\":" DATE ",\"checkins\":" INT ",\"done\":" INT ",\"skipped\":" INT
+      ",\"missed\":" INT ",\"active_days\":" INT ",\"streak\":" INT ",\"completion_rate\":" NUMBER ",\"days\":{\"type\":\"array\",\"items\":"
+      OBJECT("\"date\":" DATE ",\"done\":" INT) "},\"goals\":{\"type\":\"array\",\"items\":" OBJECT("\"goal_id\":" ID ",\"title\":" TEXT
+      ",\"done\":" INT ",\"target\":" INT ",\"rate\":" NUMBER) "}") },
     { "Job", OBJECT("\"job\":" OBJECT("\"id\":" ID ",\"status\":{\"enum\":[\"queued\",\"running\",\"done\",\"failed\"]},\"status_code\":" INT
       ",\"response\":{},\"created_at\":" TIME)) },
     { "Health", OBJECT("\"status\":{\"enum\":[\"healthy\",\"degraded\",\"unhealthy\",\"maintenance\"]},\"timestamp\":" TIME ",\"services\":"
@@ -147,6 +160,9 @@ fn_openapi_schema(fn_buf_t *b, const fn_field_t *f)
     case FN_T_BOOL:
         type = "boolean";
         break;
+    case FN_T_DAYS:
+        type = "array";
+        break;
     default:
         type = "string";
     }
@@ -174,6 +190,15 @@ fn_openapi_schema(fn_buf_t *b, const fn_field_t *f)
         break;
     case FN_T_LANGUAGE:
         fn_openapi_enum(b, "en|es|fr|de");
+        break;
+    case FN_T_TIME:
+        fn_buf_adds(b, ",\"pattern\":\"^([01][0-9]|2[0-3]):[0-5][0-9]$\"");
+        break;
+    case FN_T_WEEK:
+        fn_buf_adds(b, ",\"pattern\":\"^[0-9]{4}-W[0-5][0-9]$\"");
+        break;
+    case FN_T_DAYS:
+        fn_buf_adds(b, ",\"items\":{\"type\":\"integer\",\"minimum\":0,\"maximum\":6},\"minItems\":1,\"uniqueItems\":true");
         break;
     default:
         break;

@@ -116,6 +116,29 @@ static const fn_field_t  voice_body[] = {
     END
 };
 
+static const fn_field_t  schedule_body[] = {
+    { "goal_id", FN_T_UUID, FN_F_REQUIRED, 0, 0, NULL, NULL, "Goal to be reminded of." },
+    { "time", FN_T_TIME, FN_F_REQUIRED, 0, 0, NULL, NULL, "Local time, HH:MM." },
+    { "days", FN_T_DAYS, 0, 0, 0, NULL, NULL, "Days of the week, 0 is Sunday; all of them by default." },
+    { "timezone", FN_T_TIMEZONE, 0, 0, 0, NULL, NULL, "IANA time zone; the profile's by default, also when that changes." },
+    END
+};
+
+static const fn_field_t  reminder_patch[] = {
+    { "time", FN_T_TIME, 0, 0, 0, NULL, NULL, "Local time, HH:MM." },
+    { "days", FN_T_DAYS, 0, 0, 0, NULL, NULL, "Days of the week, 0 is Sunday." },
+    { "timezone", FN_T_TIMEZONE, FN_F_NULLABLE, 0, 0, NULL, NULL, "IANA time zone; null follows the profile." },
+    { "is_active", FN_T_BOOL, 0, 0, 0, NULL, NULL, "Whether it is sent." },
+    END
+};
+
+static const fn_field_t  reminders_params[] = { PAGE, LIMIT, END };
+
+static const fn_field_t  week_params[] = {
+    { "week", FN_T_WEEK, 0, 0, 0, NULL, NULL, "ISO week, YYYY-Www; the running one by default." },
+    END
+};
+
 static const fn_field_t  id_param[] = { PATH_ID, END };
 
 static const fn_field_t  goals_params[] = {
@@ -212,6 +235,24 @@ const fn_route_t  fn_routes[] = {
 
     { FN_POST, V1 "/ai/voice", FN_WRITE, FN_PAID, FN_LIMIT_AI, "voice.create", NULL, voice_body, 200, 0, NEVER,
       "motivation", "Voice", "Speech of a message; plans Pro and Elite" },
+    { FN_POST, V1 "/motivation/schedule", FN_WRITE, FN_USER, FN_LIMIT_USER, "motivation.schedule", NULL, schedule_body, 201, 0, NEVER,
+      "motivation", "Reminder", "Be reminded of a goal, once on each of the days" },
+    { FN_GET, V1 "/reminders", FN_READ, FN_USER, FN_LIMIT_USER, "reminders_list", reminders_params, NULL, 200, FN_R_REPLICA,
+      MINE(300, "reminders:@"),
+      "motivation", "ReminderList", "Reminders, oldest first" },
+    { FN_PATCH, V1 "/reminders/{id}", FN_WRITE, FN_USER, FN_LIMIT_USER, "reminders.update", id_param, reminder_patch, 200, FN_R_IF_MATCH,
+      NEVER,
+      "motivation", "Reminder", "Change a reminder; a date it was sent for is over" },
+    { FN_DELETE, V1 "/reminders/{id}", FN_WRITE, FN_USER, FN_LIMIT_USER, "reminders.delete", id_param, NULL, 204, FN_R_IF_MATCH, NEVER,
+      "motivation", NULL, "Delete a reminder" },
+
+    /* analytics */
+    { FN_GET, V1 "/stats/me", FN_READ, FN_USER, FN_LIMIT_USER, "stats_me", NULL, NULL, 200, FN_R_REPLICA,
+      MINE(300, "users:@ goals:@ checkins:@ motivations:@"),
+      "analytics", "Stats", "Streaks, totals and engagement over all goals" },
+    { FN_GET, V1 "/stats/me/weekly", FN_READ, FN_USER, FN_LIMIT_USER, "stats_weekly", week_params, NULL, 200, FN_R_REPLICA,
+      MINE(300, "users:@ goals:@ checkins:@"),
+      "analytics", "WeekStats", "One week, from Monday in the user's time zone" },
 
     /* jobs */
     { FN_GET, V1 "/jobs/{id}", FN_LOCAL, FN_USER, FN_LIMIT_USER, "job", id_param, NULL, 200, 0, NEVER,

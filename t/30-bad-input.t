@@ -44,7 +44,7 @@ for my $path (sort keys %{ $doc->{paths} }) {
 }
 cmp_ok(scalar @op, '>=', 29, scalar(@op) . ' operations in the document');
 
-sub rows { $s->sql('SELECT ' . join ' || \' \' || ', map { "(SELECT count(*) FROM $_)::text" } qw(users goals checkins motivations sessions refresh_tokens)) }
+sub rows { $s->sql('SELECT ' . join ' || \' \' || ', map { "(SELECT count(*) FROM $_)::text" } qw(users goals checkins motivations sessions refresh_tokens reminders)) }
 my $before = rows();
 
 sub types ($f) { my $t = $f->{type} // 'string'; return ref $t ? @$t : $t }
@@ -60,6 +60,8 @@ sub good ($name, $f) {
     return '2025-01-01' if $format eq 'date';
     return 'https://example.com/a.png' if $format =~ /\Aur[il]\z/;
     return 'UTC' if $name eq 'timezone';
+    return [0] if $type eq 'array';
+    return $name eq 'week' ? '2025-W01' : '08:00' if $f->{pattern};
     return 'abcdefghijkl' if !defined $f->{maxLength} || $f->{maxLength} >= 12;
     return 'a' x $f->{maxLength};
 }
@@ -140,6 +142,14 @@ for my $op (grep { $_->{schema} } @op) {
             push @cases, [$op, spell($body, $name, "$v,\"$name\":$v"), "$name: twice", $name, 'duplicate_field'];
             push @cases, [$op, spell($body, $name, "$v,\"\\u" . sprintf('%04x', ord $name) . substr($name, 1) . "\":$v"), "$name: twice, once escaped",
                 $name, 'duplicate_field'];
+        }
+        if (my $f = $op->{schema}{properties}{days}) {
+            push @cases, map { [$op, spell($body, days => $_->[0]), "days: $_->[0]", 'days', $_->[1]] } ['[]', 'min_length'], ['[7]', 'max'], ['[-1]', 'min'], ['[1,1]', 'unique'],
+                ['[1.5]', 'type'], ['["1"]', 'type'], ['[null]', 'type'], ['[true]', 'type'], ['[[1]]', 'type'], ['[{}]', 'type'], ['[0,1,2,3,4,5,6,0]', 'unique'], ['"1"', 'type'], ['{"0":1}', 'type'],
+                ['1', 'type'];
+        }
+        if (my $f = $op->{schema}{properties}{time}) {
+            push @cases, map { [$op, spell($body, time => "\"$_\""), "time: $_", 'time', 'format'] } '', '8:00', '24:00', '23:60', '12:00:00', '12-00', '+1:00', ' 08:00', '08:00 ', 'ab:cd', '0800';
         }
         push @cases, map { [$op, spell($body, $_->[0], $_->[1]), "unknown field $_->[0]", undef, ['unknown_field', 'json']] }
             ['nosuchfield', '1'], ['id', "\"$some_id\""], ['user_id', "\"$u->{id}\""], ['__proto__', '{}'], ['Title', '"x"'], ['', '1'], ['x' x 200, 'null'];

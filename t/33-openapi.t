@@ -82,6 +82,12 @@ DELETE /api/v1/checkins/{id}
 POST /api/v1/motivation/generate
 GET /api/v1/motivations
 GET /api/v1/motivations/{id}
+POST /api/v1/motivation/schedule
+GET /api/v1/reminders
+PATCH /api/v1/reminders/{id}
+DELETE /api/v1/reminders/{id}
+GET /api/v1/stats/me
+GET /api/v1/stats/me/weekly
 GET /api/v1/jobs/{id}
 GET /health
 GET /api/v1/health
@@ -108,6 +114,7 @@ subtest 'answers' => sub {
     my $g = call($s, POST => '/goals', %p, json => { title => 'Run', frequency => 3 })->json->{id};
     call($s, POST => "/goals/$g/checkins", %p, json => { status => 'done' });
     call($s, POST => '/motivation/generate', %p, json => { goal_id => $g });
+    call($s, POST => '/motivation/schedule', %p, json => { goal_id => $g, time => '08:00', days => [1, 3] });
     my $find = sub ($schema) { $schema = $doc->{components}{schemas}{ $schema->{'$ref'} =~ s{.*/}{}r } while ref $schema eq 'HASH' && $schema->{'$ref'}; $schema };
     my $check;
     $check = sub ($v, $schema, $at) {
@@ -128,6 +135,7 @@ subtest 'answers' => sub {
     };
     for my $case (['/auth/csrf', '/auth/csrf'], ['/auth/sessions', '/auth/sessions'], ['/users/me', '/users/me'], ['/goals', '/goals'], ["/goals/$g", '/goals/{id}'],
         ["/goals/$g/stats", '/goals/{id}/stats'], ["/goals/$g/checkins", '/goals/{id}/checkins'], ['/checkins', '/checkins'], ['/motivations', '/motivations'],
+        ['/reminders', '/reminders'], ['/stats/me', '/stats/me'], ['/stats/me/weekly', '/stats/me/weekly'],
         ['/health', '/health'], ['/health/live', '/health/live'], ['/health/ready', '/health/ready']) {
         my ($at, $path) = @$case;
         my $got = call($s, GET => $at, %p)->json;

@@ -31,7 +31,8 @@ static const struct {
     { "SELECT pool.published($1::bigint[])", 1 },
     { "SELECT * FROM pool.sweep(100)", 0 },
     { "SELECT pool.fail($1::uuid, $2::text, $3::uuid, $4::text)", 4 },
-    { "SELECT pool.maintain()", 0 }
+    { "SELECT * FROM pool.cron_due($1::bigint, $2::jsonb)", 2 },
+    { "SELECT * FROM pool.cron_list()", 0 }
 };
 
 
@@ -171,7 +172,7 @@ fn_db_connect(fn_db_t *db)
 static void
 fn_db_name(char name[32], fn_db_call_e call, unsigned row)
 {
-    (void) snprintf(name, 32, "%c%u", "sopRPSFM"[call], row);
+    (void) snprintf(name, 32, "%c%u", "sopRPSFDL"[call], row);
 }
 
 

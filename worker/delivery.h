@@ -96,6 +96,8 @@ void fn_finish_cancelled(fn_finish_t *f, const fn_task_t *t);
 void fn_finish_dead(fn_finish_t *f, const fn_task_t *t);
 /* Any envelope into a queue: for follow-ups. */
 void fn_finish_push(fn_finish_t *f, const char *lane, char prio, const char *envelope, size_t n);
+/* The same, not before run_at_ms (unix time; 0 = at once). */
+void fn_finish_at(fn_finish_t *f, const char *lane, char prio, const char *envelope, size_t n, uint64_t run_at_ms);
 
 /*
  * Sends the results. lost (NULL, or n bytes by order of fn_finish_job) says whose job was not ours any more.

@@ -280,6 +280,24 @@ fn_finish_push(fn_finish_t *f, const char *lane, char prio, const char *envelope
 
 
 void
+fn_finish_at(fn_finish_t *f, const char *lane, char prio, const char *envelope, size_t n, uint64_t run_at_ms)
+{
+    char      key[FN_KEY_MAX];
+    uint64_t  now;
+
+    now = fn_now_ms();
+
+    if (run_at_ms <= now) {
+        fn_finish_push(f, lane, prio, envelope, n);
+        return;
+    }
+
+    (void) snprintf(key, sizeof(key), FN_K_DELAYED, lane);
+    fn_finish_op(f, "delay", key, envelope, n, run_at_ms - now);
+}
+
+
+void
 fn_finish_next(fn_finish_t *f, const fn_task_t *t, const char *suffix, const char *body, size_t body_len)
 {
     char          name[128];

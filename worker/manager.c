@@ -1,6 +1,6 @@
 /*
  * The manager: what an instance does for its children and for the others.  Heartbeat, slots of the dead, jobs that are
- * due, the leader's lease.  Everything it does may be done twice, or by two instances at once.
+ * due, the leader's lease, what happens by the clock.  Everything it does may be done twice, or by two instances at once.
  */
 #include <poll.h>
 #include <stdio.h>
@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cron.h"
 #include "db.h"
 #include "delivery.h"
 #include "fault.h"
@@ -29,7 +30,7 @@
 #define FN_LEASE_MS     15000
 #define FN_SWEEP_MS     2000
 #define FN_SWEEP_N      100         /* at most so many of a kind */
-#define FN_MAINTAIN_MS  3600000
+#define FN_CLOCK_RETRY_MS  1000     /* after an error */
 #define FN_PROMOTE      "100"
 #define FN_KEY_MAX      256
 
@@ -38,9 +39,11 @@ typedef struct {
     fn_redis_t   redis;
     fn_db_t      db;
     fn_http_t   *http;                                          /* or NULL */
-    uint64_t     look_ms, beat_ms, rescan_ms, sweep_ms, maintain_ms;     /* fn_mono_ms() when next */
+    uint64_t     look_ms, beat_ms, rescan_ms, sweep_ms, clock_ms;        /* fn_mono_ms() when next */
     uint64_t     reaped_ms[FN_CHILDREN_MAX];                    /* when the slots of a dead child were first emptied */
     unsigned     epoch;
+    int64_t      known;             /* the greatest epoch of which the database knows, when it was not ours */
+    fn_clock_t   clock;
 } fn_manager_t;
 
 
@@ -293,20 +296,23 @@ fn_manager_register(fn_manager_t *m)
 static void
 fn_manager_lead(fn_manager_t *m, const char *ms)
 {
+    char         known[24];
     long long    epoch;
-    const char  *v[4];
+    const char  *v[5];
 
     v[0] = FN_K_LEAD;
     v[1] = FN_K_EPOCH;
     v[2] = m->child->board->inst;
     v[3] = ms;
+    v[4] = known;
+    (void) snprintf(known, sizeof(known), "%lld", (long long) m->known);
 
-    epoch = fn_manager_script(m, FN_SCRIPT_LEAD, 2, 4, v);
+    epoch = fn_manager_script(m, FN_SCRIPT_LEAD, 2, 5, v);
     epoch = epoch > 0 ? epoch : 0;
 
     if (epoch != 0 && m->epoch == 0) {
         fn_log(FN_LOG_INFO, "leading", NULL);
-        m->maintain_ms = 0;
+        m->clock.loaded = 0;
     }
 
     m->epoch = (unsigned) epoch;
@@ -384,6 +390,7 @@ static void
 fn_manager_relay(fn_manager_t *m)
 {
     int       n;
+    int64_t   epoch;
     uint64_t  now;
 
     now = fn_mono_ms();
@@ -392,8 +399,20 @@ fn_manager_relay(fn_manager_t *m)
         return;
     }
 
-    if (now >= m->maintain_ms && fn_relay_maintain(&m->db) == 0) {
-        m->maintain_ms = now + FN_MAINTAIN_MS;
+    epoch = m->epoch;
+
+    if (now >= m->clock_ms && fn_clock_tick(&m->clock, &m->db, &m->redis, (int64_t) (fn_now_ms() / 1000), &epoch) != 0) {
+        m->clock_ms = now + FN_CLOCK_RETRY_MS;
+    }
+
+    if (epoch != (int64_t) m->epoch) {
+        /* somebody led after us; or Redis has lost its data, then the lease is still ours and the next epoch is beyond that one */
+        fn_log(FN_LOG_WARN, "another leader has acted since", NULL);
+        m->known = epoch;
+        m->epoch = 0;
+        m->child->board->epoch = 0;
+        m->beat_ms = 0;
+        return;
     }
 
     if (now >= m->sweep_ms && m->redis.c != NULL && m->db.c != NULL) {

@@ -21,31 +21,6 @@
 #define FN_KEY_MAX  256
 
 
-int
-fn_relay_maintain(fn_db_t *db)
-{
-    char          state[6];
-    fn_db_rc_e    rc;
-    fn_db_stmt_t  stmt;
-
-    memset(&stmt, 0, sizeof(stmt));
-    stmt.call = FN_DB_MAINTAIN;
-
-    rc = fn_db_run(db, &stmt, 1, state);
-
-    if (rc == FN_DB_DONE) {
-        PQclear(stmt.result);
-        return 0;
-    }
-
-    if (rc == FN_DB_ERROR) {
-        fn_log(FN_LOG_ERROR, "housekeeping of the database failed", "sqlstate", state, NULL);
-    }
-
-    return rc == FN_DB_LOST ? -1 : 0;
-}
-
-
 /* 0 or -1 = lost. An answer that is an error counts as lost: the rows stay. */
 static int
 fn_relay_done(redisReply *a)
@@ -124,20 +99,28 @@ fn_relay_tags(fn_redis_t *r, const char *array)
 
 
 int
-fn_relay_envelope(fn_buf_t *b, fn_buf_t *ids, const fn_job_t **job, const char *p, size_t n)
+fn_relay_envelope(fn_buf_t *b, fn_buf_t *ids, const fn_job_t **job, uint64_t *run_at_ms, const char *p, size_t n)
 {
     int                 rc;
     char                id[FN_UUID_LEN + 1];
     fn_job_env_t        env;
     fn_json_field_t     f[] = { FN_JSON_FIELD("id"), FN_JSON_FIELD("job"), FN_JSON_FIELD("user_id"),
-                                FN_JSON_FIELD("request"), FN_JSON_END };
+                                FN_JSON_FIELD("request"),
+                                FN_JSON_FIELD("key"), FN_JSON_FIELD("run_at_ms"), FN_JSON_END };
 
     rc = -1;
 
     if (fn_json_get(p, n, f) == 0 && f[0].type == FN_JSON_NUMBER && f[3].type == FN_JSON_OBJECT
         && (*job = fn_job_find(fn_json_text(&f[1]), strlen(fn_json_text(&f[1])))) != NULL)
     {
-        fn_uuid_v5(id, "", 0, "outbox", 6, f[0].raw.p, f[0].raw.n);
+        if (f[4].type == FN_JSON_STRING) {
+            fn_uuid_v5(id, "", 0, "outbox key", 10, f[4].text.data, f[4].text.len);
+
+        } else {
+            fn_uuid_v5(id, "", 0, "outbox", 6, f[0].raw.p, f[0].raw.n);
+        }
+
+        *run_at_ms = f[5].type == FN_JSON_NUMBER ? strtoull(f[5].raw.p, NULL, 10) : 0;
 
         memset(&env, 0, sizeof(env));
         env.id.p = id;
@@ -164,15 +147,16 @@ fn_relay_envelope(fn_buf_t *b, fn_buf_t *ids, const fn_job_t **job, const char *
 }
 
 
-static int
-fn_relay_follow(fn_redis_t *r, const char *p)
+int
+fn_relay_follow(fn_redis_t *r, const char *json)
 {
     int              rc;
     char             key[FN_KEY_MAX];
+    uint64_t         run_at_ms;
     fn_buf_t         b = FN_BUF_INIT, id = FN_BUF_INIT;
     const fn_job_t  *job;
 
-    rc = fn_relay_envelope(&b, &id, &job, p, strlen(p));
+    rc = fn_relay_envelope(&b, &id, &job, &run_at_ms, json, strlen(json));
     fn_buf_free(&id);
 
     if (rc != 0) {
@@ -181,15 +165,22 @@ fn_relay_follow(fn_redis_t *r, const char *p)
         return 0;
     }
 
-    (void) snprintf(key, sizeof(key), FN_K_QUEUE, job->lane, job->prio);
-    rc = fn_relay_done(fn_redis_command(r, "LPUSH %s %b", key, b.data, b.len));
+    if (run_at_ms > fn_now_ms()) {
+        (void) snprintf(key, sizeof(key), FN_K_DELAYED, job->lane);
+        rc = fn_relay_done(fn_redis_command(r, "ZADD %s %llu %b", key, (unsigned long long) run_at_ms, b.data, b.len));
+
+    } else {
+        (void) snprintf(key, sizeof(key), FN_K_QUEUE, job->lane, job->prio);
+        rc = fn_relay_done(fn_redis_command(r, "LPUSH %s %b", key, b.data, b.len));
+    }
+
     fn_buf_free(&b);
 
     return rc;
 }
 
 
-static int
+int
 fn_relay_forget(fn_db_t *db, const fn_buf_t *ids)
 {
     char          state[6], *array;

@@ -146,7 +146,8 @@ fn_task_request(const fn_task_t *t, fn_span_t *req, fn_span_t *ctx)
 
 /*
  * Inside a JSON string a quote is escaped, so `"name":"` can only be a member.  meta comes last in the
- * request, hence the search from the end: no member of the client's body can be taken for it.
+ * request, hence the search from the end: no member of the client's body can be taken for it.  PostgreSQL, which writes
+ * follow-ups, puts a blank after the colon.
  */
 int
 fn_meta_find(const fn_span_t *req, const char *name, fn_span_t *value)
@@ -158,11 +159,18 @@ fn_meta_find(const fn_span_t *req, const char *name, fn_span_t *value)
     end = req->p + req->n;
 
     for (p = end - n - 5; p >= req->p && req->n > n + 5; p--) {
-        if (*p != '"' || memcmp(p + 1, name, n) != 0 || memcmp(p + 1 + n, "\":\"", 3) != 0) {
+        if (*p != '"' || memcmp(p + 1, name, n) != 0 || memcmp(p + 1 + n, "\":", 2) != 0) {
             continue;
         }
 
-        p += n + 4;
+        q = p + n + 3;
+        q += q < end && *q == ' ';
+
+        if (q >= end || *q != '"') {
+            continue;
+        }
+
+        p = q + 1;
         q = memchr(p, '"', (size_t) (end - p));
 
         if (q == NULL) {

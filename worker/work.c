@@ -175,7 +175,8 @@ fn_work_start(fn_work_env_t *e, fn_work_t *w, fn_task_t *t)
 
     w->env.body = req;
     w->steps = fn_steps_find(t->job->name, strlen(t->job->name));
-    w->alone = t->suspect || t->env.attempt > 0 || (t->job->prepare && !(w->steps && w->steps->call));
+    w->alone = t->suspect || t->env.attempt > 0 || (t->job->prepare && !(w->steps && w->steps->call))
+               || (t->job->flags & FN_JOB_ALONE);
 
     fn_buf_add(&w->req, req.p, req.n);
     w->has_ctx = t->step == 'm';
@@ -614,6 +615,7 @@ fn_work_follow(fn_work_t *w, fn_finish_t *f)
     char            *one;
     size_t           n;
     fn_buf_t         b = FN_BUF_INIT;
+    uint64_t         run_at_ms;
     const char      *array;
     const fn_job_t  *job;
 
@@ -626,8 +628,8 @@ fn_work_follow(fn_work_t *w, fn_finish_t *f)
     while (fn_db_array_next(&array, one, &n)) {
         fn_buf_reset(&b);
 
-        if (fn_relay_envelope(&b, &w->follow_ids, &job, one, n) == 0) {
-            fn_finish_push(f, job->lane, job->prio, b.data, b.len);
+        if (fn_relay_envelope(&b, &w->follow_ids, &job, &run_at_ms, one, n) == 0) {
+            fn_finish_at(f, job->lane, job->prio, b.data, b.len, run_at_ms);
         }
     }
 

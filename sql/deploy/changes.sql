@@ -25,8 +25,14 @@ CREATE TABLE public.outbox (
     job         text        NOT NULL,
     user_id     uuid,
     request     jsonb       NOT NULL,
+    key         text,
+    run_at      timestamptz,
     created_at  timestamptz NOT NULL DEFAULT now()
 );
+
+COMMENT ON COLUMN public.outbox.key IS 'the job''s id is made from it instead of from the row''s: one key is one job, however often it is asked for';
+COMMENT ON COLUMN public.outbox.run_at IS 'not before';
+CREATE UNIQUE INDEX idx_outbox_key ON public.outbox (key) WHERE key IS NOT NULL;
 
 -- Small queues that are always nearly empty: dead rows are to go soon.
 ALTER TABLE public.change_outbox SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, fillfactor = 100);

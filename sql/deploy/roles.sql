@@ -5,6 +5,7 @@
 --   fitnudge_api     owns functions for users' rows; row-level security by request.user_id
 --   fitnudge_auth    owns functions for identity: users, sessions, refresh tokens
 --   fitnudge_queue   owns functions for the inbox and the outboxes
+--   fitnudge_clock   owns functions that act for everybody by the clock
 --   fitnudge_edge    logs in: executes api.*
 --   fitnudge_pool    logs in: executes jobs.* and pool.*
 
@@ -14,7 +15,7 @@ DO $$
 DECLARE
     v_role text;
 BEGIN
-    FOREACH v_role IN ARRAY ARRAY['owner', 'api', 'auth', 'queue', 'edge', 'pool'] LOOP
+    FOREACH v_role IN ARRAY ARRAY['owner', 'api', 'auth', 'queue', 'clock', 'edge', 'pool'] LOOP
         BEGIN
             EXECUTE format('CREATE ROLE fitnudge_%s', v_role);
         EXCEPTION WHEN duplicate_object OR unique_violation THEN
@@ -28,6 +29,7 @@ ALTER ROLE fitnudge_owner NOLOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROL
 ALTER ROLE fitnudge_api   NOLOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE;
 ALTER ROLE fitnudge_auth  NOLOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE;
 ALTER ROLE fitnudge_queue NOLOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE;
+ALTER ROLE fitnudge_clock NOLOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE;
 ALTER ROLE fitnudge_edge  LOGIN   NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE;
 ALTER ROLE fitnudge_pool  LOGIN   NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE;
 
@@ -50,7 +52,7 @@ END
 $$;
 
 -- What these roles make is nobody else's until it is granted.
-ALTER DEFAULT PRIVILEGES FOR ROLE fitnudge_owner, fitnudge_api, fitnudge_auth, fitnudge_queue
+ALTER DEFAULT PRIVILEGES FOR ROLE fitnudge_owner, fitnudge_api, fitnudge_auth, fitnudge_queue, fitnudge_clock
     REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;
 
 COMMIT;

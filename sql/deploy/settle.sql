@@ -17,7 +17,10 @@ $$;
 
 CREATE FUNCTION pool.follow_json(o public.outbox) RETURNS text
 LANGUAGE sql STABLE
-RETURN json_build_object('id', o.id, 'job', o.job, 'user_id', o.user_id, 'request', o.request)::text;
+RETURN CASE WHEN o.key IS NULL AND o.run_at IS NULL
+    THEN json_build_object('id', o.id, 'job', o.job, 'user_id', o.user_id, 'request', o.request)
+    ELSE json_build_object('id', o.id, 'job', o.job, 'user_id', o.user_id, 'request', o.request, 'key', o.key,
+                           'run_at_ms', coalesce(floor(extract(epoch FROM o.run_at) * 1000), 0)::bigint) END::text;
 
 -- A follow-up job, in the same transaction.
 CREATE FUNCTION pool.follow(p_job text, p_user uuid, p_request jsonb) RETURNS void
@@ -220,6 +223,10 @@ BEGIN
     INSERT INTO public.inbox AS i (job_id, day, job, user_id, fingerprint, state)
     VALUES (p_id, (now() AT TIME ZONE 'UTC')::date, p_job, p_user, coalesce(p_fingerprint, ''), 'failed')
     ON CONFLICT (job_id, day) DO UPDATE SET state = 'failed' WHERE i.state = 'running';
+
+    IF p_job LIKE 'clock.%' THEN
+        PERFORM pool.cron_failed(p_fingerprint);
+    END IF;
 END
 $$;
 

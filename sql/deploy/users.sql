@@ -24,7 +24,8 @@ CREATE TABLE public.users (
     email_verified  boolean     NOT NULL DEFAULT false,
     version         integer     NOT NULL DEFAULT 1,
     created_at      timestamptz NOT NULL DEFAULT now(),
-    updated_at      timestamptz NOT NULL DEFAULT now()
+    updated_at      timestamptz NOT NULL DEFAULT now(),
+    deleted_at      timestamptz
 );
 
 CREATE UNIQUE INDEX idx_users_email ON public.users (lower(email));

@@ -15,6 +15,9 @@ static const fn_field_t  fields[] = {
     { "secret", FN_T_SECRET, 0, 2, 9, NULL, NULL, "" },
     { "link", FN_T_URL, 0, 0, 40, NULL, NULL, "" },
     { "zone", FN_T_TIMEZONE, 0, 0, 0, NULL, NULL, "" },
+    { "time", FN_T_TIME, 0, 0, 0, NULL, NULL, "" },
+    { "days", FN_T_DAYS, FN_F_NULLABLE, 0, 0, NULL, NULL, "" },
+    { "week", FN_T_WEEK, 0, 0, 0, NULL, NULL, "" },
     { NULL, 0, 0, 0, 0, NULL, NULL, NULL }
 };
 
@@ -33,6 +36,9 @@ START_TEST(test_good)
         { "{\"title\":\"\\\\u0\",\"day\":\"2024-02-29\",\"tone\":\"calm\"}", "{\"title\":\"\\\\u0\",\"day\":\"2024-02-29\",\"tone\":\"calm\"}" },
         { "{\"title\":\"a\",\"email\":\" a.b+c@d.example \",\"link\":\"https://x.example/a?b=c#d\",\"zone\":\"America/Port-au-Prince\"}",
           "{\"title\":\"a\",\"email\":\"a.b+c@d.example\",\"link\":\"https://x.example/a?b=c#d\",\"zone\":\"America/Port-au-Prince\"}" },
+        { "{\"title\":\"a\",\"time\":\"00:00\",\"days\":[ 6, 0 ,3],\"week\":\"2026-W53\"}", "{\"title\":\"a\",\"time\":\"00:00\",\"days\":[6,0,3],\"week\":\"2026-W53\"}" },
+        { "{\"days\":[0,1,2,3,4,5,6],\"title\":\"a\",\"time\":\"23:59\"}", "{\"days\":[0,1,2,3,4,5,6],\"title\":\"a\",\"time\":\"23:59\"}" },
+        { "{\"days\":null,\"title\":\"a\"}", "{\"days\":null,\"title\":\"a\"}" },
     };
 
     for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -82,6 +88,18 @@ START_TEST(test_bad)
         { "{\"title\":\"a\",\"link\":\"javascript:alert(1)\"}", "link", "format" }, { "{\"title\":\"a\",\"link\":\"https://\"}", "link", "format" },
         { "{\"title\":\"a\",\"link\":\"https://a b\"}", "link", "format" }, { "{\"title\":\"a\",\"zone\":\"../etc\"}", "zone", "format" },
         { "{\"title\":\"a\",\"note\":{\"a\":{\"b\":{}}}}", "note", "type" },
+        { "{\"title\":\"a\",\"time\":\"24:00\"}", "time", "format" }, { "{\"title\":\"a\",\"time\":\"23:60\"}", "time", "format" },
+        { "{\"title\":\"a\",\"time\":\"7:30\"}", "time", "format" }, { "{\"title\":\"a\",\"time\":\"07:30 \"}", "time", "format" },
+        { "{\"title\":\"a\",\"time\":\"\"}", "time", "format" }, { "{\"title\":\"a\",\"time\":730}", "time", "type" },
+        { "{\"title\":\"a\",\"week\":\"2026-W00\"}", "week", "format" }, { "{\"title\":\"a\",\"week\":\"2026-W54\"}", "week", "format" },
+        { "{\"title\":\"a\",\"week\":\"2026W03\"}", "week", "format" }, { "{\"title\":\"a\",\"week\":\"1969-W01\"}", "week", "format" },
+        { "{\"title\":\"a\",\"days\":[]}", "days", "min_length" }, { "{\"title\":\"a\",\"days\":[7]}", "days", "max" },
+        { "{\"title\":\"a\",\"days\":[10]}", "days", "max" }, { "{\"title\":\"a\",\"days\":[-1]}", "days", "min" },
+        { "{\"title\":\"a\",\"days\":[1,2,1]}", "days", "unique" }, { "{\"title\":\"a\",\"days\":[\"1\"]}", "days", "type" },
+        { "{\"title\":\"a\",\"days\":[null]}", "days", "type" }, { "{\"title\":\"a\",\"days\":[[1]]}", "days", "type" },
+        { "{\"title\":\"a\",\"days\":[{}]}", "days", "type" }, { "{\"title\":\"a\",\"days\":[1.0]}", "days", "type" },
+        { "{\"title\":\"a\",\"days\":[true]}", "days", "type" }, { "{\"title\":\"a\",\"days\":1}", "days", "type" },
+        { "{\"title\":\"a\",\"days\":\"1\"}", "days", "type" }, { "{\"title\":\"a\",\"days\":[1", "", "json" },
     };
 
     for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

@@ -6,8 +6,9 @@
 #include "../redis.h"
 
 typedef struct {
-    fn_redis_t  redis;
-    int         json;
+    fn_redis_t            redis;
+    int                   json;
+    const fn_settings_t  *settings;
 } fn_ctl_t;
 
 extern const char *const  fn_ctl_lanes[];       /* ends with NULL */
@@ -41,6 +42,7 @@ int fn_ctl_cmd_breaker(fn_ctl_t *c, int argc, char **argv);
 /* Needs no Redis, which may be what is wrong. */
 int fn_ctl_doctor(const char *conf, int json);
 
+int fn_ctl_cmd_cron(fn_ctl_t *c, int argc, char **argv);
 int fn_ctl_cmd_maintenance(fn_ctl_t *c, int argc, char **argv);
 
 #endif

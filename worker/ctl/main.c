@@ -49,6 +49,8 @@ static const struct {
                                        "  maintenance off              and answered again\n"
                                        "  maintenance status           whether they are" },
     { "doctor", 0, 0, NULL,            "doctor                       whether all that the system needs is right, and what to do" },
+    { "cron",  0, 2, fn_ctl_cmd_cron,  "cron ls                      what happens by the clock: when next, when last, what came of it\n"
+                                       "  cron run <name>              begins a run now" },
     { NULL, 0, 0, NULL, NULL }
 };
 
@@ -118,6 +120,7 @@ fn_ctl_run(fn_ctl_t *c, const char *conf, int argc, char **argv)
         return 1;
     }
 
+    c->settings = &s;
     fn_redis_init(&c->redis, &s, 5000);
 
     if (fn_redis_connect(&c->redis) != 0) {

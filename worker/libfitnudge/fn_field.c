@@ -27,6 +27,8 @@ typedef struct {
     int                 depth;
     int                 failed;
     int                 written;    /* members in `out` */
+    int                 list;       /* inside an array of days */
+    unsigned            days;       /* of it: bit n when n was there */
     fn_buf_t           *out;
     fn_field_error_t   *err;
 } fn_body_t;
@@ -203,6 +205,18 @@ fn_field_text(const fn_field_t *f, const char *p, size_t n, fn_field_error_t *er
 }
 
 
+static int
+fn_field_digits(const char *p, size_t n)
+{
+    while (n && *p >= '0' && *p <= '9') {
+        p++;
+        n--;
+    }
+
+    return n == 0;
+}
+
+
 /* Any type whose values are text. The caller has trimmed. */
 
 static int
@@ -241,6 +255,15 @@ fn_field_check(const fn_field_t *f, const char *p, size_t n, fn_field_error_t *e
     case FN_T_CURSOR:
         return n <= FN_CURSOR_MAX && fn_field_charset(p, n, "_-") ? 0
                : fn_fail(f, err, "format", "%s must be a next_cursor of an earlier answer.", f->name);
+
+    case FN_T_TIME:
+        return n == 5 && p[2] == ':' && fn_field_digits(p, 2) && fn_field_digits(p + 3, 2) && memcmp(p, "23:59", 5) <= 0 && p[3] < '6'
+               ? 0 : fn_fail(f, err, "format", "%s must be a time like 07:30.", f->name);
+
+    case FN_T_WEEK:
+        return n == 8 && memcmp(p + 4, "-W", 2) == 0 && fn_field_digits(p, 4) && fn_field_digits(p + 6, 2) && memcmp(p, "1970", 4) >= 0
+               && memcmp(p + 6, "01", 2) >= 0 && memcmp(p + 6, "53", 2) <= 0
+               ? 0 : fn_fail(f, err, "format", "%s must be a week like 2026-W03.", f->name);
 
     default:
         return fn_fail(f, err, "type", "%s has the wrong type.", f->name);
@@ -345,7 +368,8 @@ static int
 fn_body_wrong(fn_body_t *b)
 {
     static const char *const  wanted[] = {
-        "text", "text", "text", "text", "a whole number", "true or false", "text", "text", "text", "text", "text", "text"
+        "text", "text", "text", "text", "a whole number", "true or false", "text", "text", "text", "text", "text", "text",
+        "text", "text", "an array of days of the week, 0 to 6"
     };
 
     if (b->depth == 0) {
@@ -363,7 +387,7 @@ fn_body_null(void *ctx)
 {
     fn_body_t  *b = ctx;
 
-    if (b->depth && !(b->current->flags & FN_F_NULLABLE)) {
+    if (b->depth && (b->list || !(b->current->flags & FN_F_NULLABLE))) {
         return fn_body_wrong(b);
     }
 
@@ -396,10 +420,44 @@ fn_body_boolean(void *ctx, int value)
 }
 
 
+/* One day of an array. */
+
+static int
+fn_body_day(fn_body_t *b, const char *p, size_t n)
+{
+    if (fn_field_int(b->current, p, n, b->err) != 0) {
+        return fn_body_fail(b);
+    }
+
+    if (n != 1 || *p < '0' || *p > '6') {
+        (void) fn_fail(b->current, b->err, *p == '-' ? "min" : "max", "%s are from 0 to 6.", b->current->name);
+        return fn_body_fail(b);
+    }
+
+    if (b->days >> (*p - '0') & 1) {
+        (void) fn_fail(b->current, b->err, "unique", "%s must not name a day twice.", b->current->name);
+        return fn_body_fail(b);
+    }
+
+    if (b->days) {
+        fn_buf_add(b->out, ",", 1);
+    }
+
+    b->days |= 1u << (*p - '0');
+    fn_buf_add(b->out, p, 1);
+
+    return 1;
+}
+
+
 static int
 fn_body_number(void *ctx, const char *p, size_t n)
 {
     fn_body_t  *b = ctx;
+
+    if (b->list) {
+        return fn_body_day(b, p, n);
+    }
 
     if (b->depth == 0 || b->current->type != FN_T_INT) {
         return fn_body_wrong(b);
@@ -429,7 +487,7 @@ fn_body_string(void *ctx, const unsigned char *p, size_t n)
     char       *s = (char *) p;
     fn_body_t  *b = ctx;
 
-    if (b->depth == 0 || b->current->type == FN_T_BOOL || b->current->type == FN_T_INT) {
+    if (b->depth == 0 || b->current->type == FN_T_BOOL || b->current->type == FN_T_INT || b->current->type == FN_T_DAYS) {
         return fn_body_wrong(b);
     }
 
@@ -509,7 +567,38 @@ fn_body_end_map(void *ctx)
 static int
 fn_body_start_array(void *ctx)
 {
-    return fn_body_wrong(ctx);
+    fn_body_t  *b = ctx;
+
+    if (b->depth == 0 || b->list || b->current->type != FN_T_DAYS) {
+        return fn_body_wrong(b);
+    }
+
+    if (!fn_body_value(b)) {
+        return 0;
+    }
+
+    b->list = 1;
+    b->days = 0;
+    fn_buf_add(b->out, "[", 1);
+
+    return 1;
+}
+
+
+static int
+fn_body_end_array(void *ctx)
+{
+    fn_body_t  *b = ctx;
+
+    if (b->days == 0) {
+        (void) fn_fail(b->current, b->err, "min_length", "%s must name a day.", b->current->name);
+        return fn_body_fail(b);
+    }
+
+    b->list = 0;
+    fn_buf_add(b->out, "]", 1);
+
+    return 1;
 }
 
 
@@ -567,7 +656,7 @@ fn_body_parse(fn_body_t *b, const char *p, size_t n)
 
     static const yajl_callbacks  callbacks = {
         fn_body_null, fn_body_boolean, NULL, NULL, fn_body_number, fn_body_string,
-        fn_body_start_map, fn_body_key, fn_body_end_map, fn_body_start_array, NULL
+        fn_body_start_map, fn_body_key, fn_body_end_map, fn_body_start_array, fn_body_end_array
     };
 
     h = yajl_alloc(&callbacks, NULL, b);

@@ -20,7 +20,10 @@ typedef enum {
     FN_T_LANGUAGE,      /* en, es, fr, de (an ENUM with its own name in OpenAPI) */
     FN_T_TIMEZONE,      /* IANA name: [A-Za-z0-9_+/-]{1,64}; SQL checks that it exists */
     FN_T_URL,           /* https:// or http://, at most `max` bytes, no control characters or spaces */
-    FN_T_CURSOR         /* opaque base64url, at most 256 characters */
+    FN_T_CURSOR,        /* opaque base64url, at most 256 characters */
+    FN_T_TIME,          /* HH:MM, 00:00 to 23:59 */
+    FN_T_WEEK,          /* ISO 8601 week, YYYY-Www; SQL checks that the year has it */
+    FN_T_DAYS           /* in bodies: an array of 1 to 7 different days of the week, 0 (Sunday) to 6 */
 } fn_type_e;
 
 #define FN_F_REQUIRED   0x01
@@ -39,7 +42,7 @@ typedef struct {
 
 typedef struct {
     char        field[65];          /* "" when the body as a whole is wrong */
-    const char *constraint;         /* required, min_length, max_length, min, max, enum, format, type, unknown_field, duplicate_field, json, ... */
+    const char *constraint;         /* required, min_length, max_length, min, max, enum, format, type, unknown_field, duplicate_field, unique, json, ... */
     char        message[160];       /* a sentence for a person; never contains the value */
 } fn_field_error_t;
 

@@ -7,6 +7,8 @@
 #define SOON   2, 20, 200
 /* Nobody waits: hours, if it has to be. */
 #define LATER  12, 5000, 3600000
+/* A run of the clock: the next one is soon due. */
+#define CLOCK  5, 1000, 60000
 #define NEVER  0, 0, 0
 
 const fn_job_t fn_jobs[] = {
@@ -24,18 +26,23 @@ const fn_job_t fn_jobs[] = {
     { "checkins.update",   "sql",  'n', NULL,               "checkins_update",    5000, SOON,  0 },
     { "checkins.delete",   "sql",  'n', NULL,               "checkins_delete",    5000, SOON,  0 },
     { "motivation.generate", "sql", 'n', "motivation_prepare", "motivation_commit", 20000, SOON, 0 },
+    { "motivation.schedule", "sql", 'n', NULL,              "motivation_schedule", 5000, SOON, 0 },
+    { "reminders.update",  "sql",  'n', NULL,               "reminders_update",   5000, SOON,  0 },
+    { "reminders.delete",  "sql",  'n', NULL,               "reminders_delete",   5000, SOON,  0 },
     { "devices.add",       "sql",  'n', NULL,               "devices_add",        5000, SOON,  0 },
     { "devices.delete",    "sql",  'n', NULL,               "devices_delete",     5000, SOON,  0 },
     { "voice.create",      "sql",  'n', "voice_prepare",    "voice_create",      30000, SOON,  0 },
 
-    /* made by other jobs; nobody waits for them */
-    { "push.send",         "sql",  'l', NULL,               "push_send",             0, LATER, 0 },
-    { "push.device",       "sql",  'l', "push_device_prepare", "push_device",        0, LATER, 0 },
-    { "mail.send",         "sql",  'l', "mail_prepare",     "mail_send",             0, LATER, FN_JOB_SENSITIVE },
+    /* made by other jobs and by the clock; nobody waits for them */
+    { "push.send",         "sql",  'n', NULL,               "push_send",             0, LATER, 0 },
+    { "push.device",       "sql",  'n', "push_device_prepare", "push_device",        0, LATER, 0 },
+    { "mail.send",         "sql",  'n', "mail_prepare",     "mail_send",             0, LATER, FN_JOB_SENSITIVE },
     { "media.delete",      "sql",  'l', NULL,               "delivered",             0, LATER, 0 },
     { "events.send",       "sql",  'l', NULL,               "delivered",             0, LATER, 0 },
     { "n8n.notify",        "sql",  'l', NULL,               "delivered",             0, LATER, 0 },
     { "alert.send",        "sql",  'l', "alert_prepare",    "delivered",             0, LATER, 0 },
+    { "clock.run",         "sql",  'n', NULL,               "clock_run",             0, CLOCK, FN_JOB_ALONE },
+    { "clock.tidy",        "sql",  'l', NULL,               "clock_run",             0, CLOCK, FN_JOB_ALONE },
     /* does nothing, with all that delivery does: what ./build.sh bench pool measures, and a sign of life for operators */
     { "pool.noop",         "sql",  'n', NULL,               NULL,                    0, NEVER, 0 },
     { NULL, NULL, 0, NULL, NULL, 0, NEVER, 0 }

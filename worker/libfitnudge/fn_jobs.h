@@ -11,6 +11,7 @@
 
 #include <stddef.h>
 
+#define FN_JOB_ALONE        0x02    /* a transaction of its own: it may lock or take long */
 #define FN_JOB_SENSITIVE    0x01    /* the body holds a password or token: never shown, never kept as a dead letter's body */
 
 typedef struct {

@@ -1,0 +1,14 @@
+BEGIN;
+DROP FUNCTION pool.cron_views(timestamptz, jsonb);
+DROP FUNCTION pool.cron_partitions(timestamptz, jsonb);
+DROP FUNCTION jobs.clock_run(uuid, uuid, jsonb, jsonb);
+DROP FUNCTION pool.cron_sum(jsonb, jsonb);
+DROP FUNCTION pool.cron_failed(text);
+DROP FUNCTION pool.cron_list();
+DROP FUNCTION pool.cron_due(bigint, jsonb);
+DROP FUNCTION pool.cron_key(text, timestamptz, int);
+DROP FUNCTION pool.cron_request(text, text, timestamptz, int, jsonb);
+DROP FUNCTION pool.cron_time(timestamptz);
+DROP FUNCTION pool.follow_once(text, uuid, jsonb, text, timestamptz);
+DROP TABLE public.cron_run, public.cron_epoch;
+COMMIT;

@@ -1,0 +1,18 @@
+BEGIN;
+DROP FUNCTION pool.cron_reminders(timestamptz, jsonb);
+DROP FUNCTION pool.reminder_words(text, text);
+DROP FUNCTION jobs.reminders_delete(uuid, uuid, jsonb, jsonb);
+DROP FUNCTION jobs.reminders_update(uuid, uuid, jsonb, jsonb);
+DROP FUNCTION jobs.motivation_schedule(uuid, uuid, jsonb, jsonb);
+DROP FUNCTION api.reminders_list(uuid, int, int);
+DROP FUNCTION pool.reminder_json(public.reminders);
+DROP FUNCTION pool.days_mask(jsonb);
+DROP FUNCTION pool.days_list(int);
+DROP TRIGGER reminders_follow ON public.users;
+DROP FUNCTION pool.reminders_follow();
+DROP TABLE public.reminders;
+DROP FUNCTION pool.reminder_schedule();
+DROP FUNCTION pool.reminder_next(time, int, text, timestamptz, date);
+DROP POLICY clock ON public.goals;
+DROP POLICY clock ON public.users;
+COMMIT;

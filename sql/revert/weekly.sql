@@ -1,0 +1,13 @@
+BEGIN;
+DROP FUNCTION pool.cron_weekly(timestamptz, jsonb);
+DROP FUNCTION pool.app_url();
+DROP FUNCTION pool.weekly_words(text, bigint, bigint);
+DROP FUNCTION pool.counted(text, bigint, text, text);
+DROP FUNCTION api.stats_weekly(uuid, text);
+DROP FUNCTION api.stats_me(uuid);
+DROP FUNCTION pool.week_json(uuid, date, date);
+DROP FUNCTION pool.day_streaks(uuid, date, boolean);
+DELETE FROM public.retention WHERE name = 'weekly_summaries';
+DROP INDEX public.idx_users_timezone;
+DROP TABLE public.weekly_summaries;
+COMMIT;
