@@ -269,8 +269,25 @@ cmd_test() {
         mapfile -t files <<< "$list"
     fi
     with_lock step "building the fakes" make -C t/fakes BUILD="$build"
+    with_lock client_tools
 
     FITNUDGE_ASAN=$asan exec prove -j2 --timer -I t/lib "${files[@]}"
+}
+
+# npm packages of the test that generates a client. Without them, and without a registry, that test is skipped.
+client_tools() {
+    local lock=t/client/package-lock.json out=$build/client
+    ! cmp -s "$lock" "$out/node_modules/.from" || return 0
+
+    mkdir -p "$out"
+    cp t/client/package.json "$lock" "$out/"
+    say "installing the npm packages of t/client"
+    if command -v npm >/dev/null && timeout 120 npm ci --prefix "$out" --no-audit --no-fund --fetch-retries=1 > "$build/npm.log" 2>&1; then
+        cp "$lock" "$out/node_modules/.from"
+    else
+        say "they could not be installed (see $build/npm.log); t/74-client.t is skipped"
+        rm -rf -- "$out/node_modules"
+    fi
 }
 
 # Longest first, since two run at a time.

@@ -18,7 +18,9 @@
 #define NUMBER      "{\"type\":\"number\"}"
 #define BOOL        "{\"type\":\"boolean\"}"
 #define REF(name)   "{\"$ref\":\"#/components/schemas/" name "\"}"
-#define OBJECT(members)  "{\"type\":\"object\",\"properties\":{" members "}}"
+/* An object has all of its members, except for those with a question mark after their names. */
+#define OBJECT_OF   "{\"type\":\"object\",\"properties\":{"
+#define OBJECT(members)  OBJECT_OF members "}}"
 #define FEED(name, item) \
     OBJECT("\"" name "\":{\"type\":\"array\",\"items\":" REF(item) "},\"pagination\":" \
            OBJECT("\"limit\":" INT ",\"next_cursor\":" TEXT_NULL))
@@ -29,14 +31,14 @@ static const struct {
     const char  *schema;
 } fn_openapi_schemas[] = {
     { "Error", OBJECT("\"error\":" OBJECT("\"code\":" TEXT ",\"message\":" TEXT ",\"details\":"
-      OBJECT("\"field\":" TEXT ",\"constraint\":" TEXT) ",\"timestamp\":" TIME ",\"request_id\":" TEXT)) },
+      OBJECT("\"field?\":" TEXT ",\"constraint?\":" TEXT) ",\"timestamp\":" TIME ",\"request_id\":" TEXT)) },
     { "Profile", OBJECT("\"id\":" ID ",\"email\":" TEXT ",\"name\":" TEXT ",\"username\":" TEXT_NULL ",\"bio\":" TEXT_NULL
       ",\"avatar_url\":" TEXT_NULL ",\"language\":" TEXT ",\"timezone\":" TEXT ",\"country\":" TEXT_NULL
       ",\"birth_date\":{\"type\":[\"string\",\"null\"],\"format\":\"date\"},\"tone\":" TEXT ",\"plan\":" TEXT ",\"role\":" TEXT
       ",\"email_verified\":" BOOL ",\"version\":" INT ",\"created_at\":" TIME ",\"updated_at\":" TIME ",\"counts\":"
       OBJECT("\"goals\":" INT ",\"active_goals\":" INT ",\"checkins\":" INT ",\"motivations\":" INT)) },
-    { "AuthResult", "{\"type\":\"object\",\"required\":[\"user\",\"expires_in\"],\"properties\":{\"user\":" REF("Profile")
-      ",\"access_token\":" TEXT ",\"refresh_token\":" TEXT ",\"token_type\":{\"const\":\"Bearer\"},\"expires_in\":" INT "}}" },
+    { "AuthResult", OBJECT("\"user\":" REF("Profile") ",\"access_token?\":" TEXT ",\"refresh_token?\":" TEXT
+      ",\"token_type?\":{\"const\":\"Bearer\"},\"expires_in\":" INT) },
     { "CsrfToken", OBJECT("\"csrf_token\":" TEXT) },
     { "SessionList", OBJECT("\"sessions\":{\"type\":\"array\",\"items\":" OBJECT("\"id\":" ID ",\"user_agent\":" TEXT ",\"ip\":" TEXT
       ",\"created_at\":" TIME ",\"last_used_at\":" TIME ",\"expires_at\":" TIME) "}") },
@@ -67,10 +69,10 @@ static const struct {
       ",\"missed\":" INT ",\"active_days\":" INT ",\"streak\":" INT ",\"completion_rate\":" NUMBER ",\"days\":{\"type\":\"array\",\"items\":"
       OBJECT("\"date\":" DATE ",\"done\":" INT) "},\"goals\":{\"type\":\"array\",\"items\":" OBJECT("\"goal_id\":" ID ",\"title\":" TEXT
       ",\"done\":" INT ",\"target\":" INT ",\"rate\":" NUMBER) "}") },
-    { "Job", OBJECT("\"job\":" OBJECT("\"id\":" ID ",\"status\":{\"enum\":[\"queued\",\"running\",\"done\",\"failed\"]},\"status_code\":" INT
-      ",\"response\":{},\"created_at\":" TIME)) },
+    { "Job", OBJECT("\"job\":" OBJECT("\"id\":" ID ",\"status\":{\"enum\":[\"queued\",\"running\",\"done\",\"failed\"]},\"status_code?\":" INT
+      ",\"response?\":{},\"created_at?\":" TIME)) },
     { "Health", OBJECT("\"status\":{\"enum\":[\"healthy\",\"degraded\",\"unhealthy\",\"maintenance\"]},\"timestamp\":" TIME ",\"services\":"
-      "{\"type\":\"object\",\"additionalProperties\":" TEXT "},\"maintenance\":"
+      "{\"type\":\"object\",\"additionalProperties\":" TEXT "},\"maintenance?\":"
       OBJECT("\"message\":" TEXT ",\"since\":" TIME_NULL ",\"until\":" TIME_NULL)) },
     { "Live", OBJECT("\"status\":{\"const\":\"alive\"}") },
     { "OpenApi", "{\"type\":\"object\"}" },
@@ -412,6 +414,77 @@ fn_openapi_operation(fn_buf_t *b, const fn_route_t *r)
 }
 
 
+/* Copies the value at p, and says of each OBJECT() which members it always has. What follows it. */
+static const char *
+fn_openapi_value(fn_buf_t *b, const char *p)
+{
+    int          n = 0;
+    size_t       len;
+    fn_buf_t     required = FN_BUF_INIT;
+
+    if (strncmp(p, OBJECT_OF, sizeof(OBJECT_OF) - 1) == 0) {
+        fn_buf_adds(b, OBJECT_OF);
+        p += sizeof(OBJECT_OF) - 1;
+
+        for ( ;; ) {
+            len = strcspn(p + 1, "?\"");
+            fn_buf_addf(b, "\"%.*s\":", (int) len, p + 1);
+
+            if (p[1 + len] == '"') {
+                fn_buf_addf(&required, "%s\"%.*s\"", n++ ? "," : "", (int) len, p + 1);
+            }
+
+            p = fn_openapi_value(b, strchr(p, ':') + 1);
+
+            if (*p++ != ',') {
+                break;
+            }
+
+            fn_buf_adds(b, ",");
+        }
+
+        fn_buf_adds(b, "}");
+
+        if (required.len) {
+            fn_buf_addf(b, ",\"required\":[%s]", required.data);
+        }
+
+        fn_buf_free(&required);
+        fn_buf_adds(b, "}");
+
+        return p + 1;
+    }
+
+    /* anything else as it is, but for objects within it */
+    for (len = 0; *p != '\0'; ) {
+
+        if (*p == '"') {
+            n = 1 + (int) strcspn(p + 1, "\"") + 1;
+            fn_buf_add(b, p, (size_t) n);
+            p += n;
+
+        } else if (len > 0 && *p == '{' && strncmp(p, OBJECT_OF, sizeof(OBJECT_OF) - 1) == 0) {
+            p = fn_openapi_value(b, p);
+
+        } else {
+            len += *p == '{' || *p == '[';
+
+            if (*p == '}' || *p == ']') {
+                len--;
+            }
+
+            fn_buf_add(b, p++, 1);
+        }
+
+        if (len == 0) {
+            break;
+        }
+    }
+
+    return p;
+}
+
+
 static void
 fn_openapi_components(fn_buf_t *b)
 {
@@ -449,7 +522,8 @@ fn_openapi_components(fn_buf_t *b)
     fn_buf_adds(b, "},\"schemas\":{");
 
     for (i = 0; i < N(fn_openapi_schemas); i++) {
-        fn_buf_addf(b, "%s\"%s\":%s", i ? "," : "", fn_openapi_schemas[i].name, fn_openapi_schemas[i].schema);
+        fn_buf_addf(b, "%s\"%s\":", i ? "," : "", fn_openapi_schemas[i].name);
+        (void) fn_openapi_value(b, fn_openapi_schemas[i].schema);
     }
 
     fn_buf_adds(b, "}}");

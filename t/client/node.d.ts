@@ -1,0 +1,2 @@
+// All that smoke.ts uses of Node.js beyond what browsers have.
+declare const process: { argv: string[] };
