@@ -132,6 +132,7 @@ fn_ctl_run(fn_ctl_t *c, const char *conf, int argc, char **argv)
     }
 
     fn_redis_close(&c->redis);
+    c->settings = NULL;
     fn_settings_free(&s);
 
     return rc;
