@@ -60,18 +60,28 @@ subtest 'ten times the limit, half of it at each' => sub {
     holds(3, 'the limit of one');
 };
 
+# Alone the second would admit a whole burst. Meanwhile tokens come back, so a machine that is busy gets up to three attempts.
 subtest 'from one to the other' => sub {
-    my $token = user();
-    my @codes = map { get($one, $token)->code } 1 .. $burst + 5;
-    cmp_ok(scalar(grep { $_ == 200 } @codes), '>=', $burst, 'used up at the first');
-    ok(poll(5, sub { $one->redis(KEYS => '{fn}:l:user:*') }), 'Redis knows');
-    # the other one hears of it with its first exchange
-    get($two, $token);
-    sleep 3 * $sync;
-    my @after = map { get($two, $token) } 1 .. 15;
-    my ($refused) = grep { $_->code == 429 } @after;
-    ok($refused, 'the second refuses as well');
-    like($refused && $refused->headers->header('Retry-After'), qr/\A[123]\z/, 'for seconds');
+    for my $attempt (1 .. 3) {
+        my $token = user();
+        my @codes = map { get($one, $token)->code } 1 .. $burst + 5;
+        my $used = grep { $_ == 200 } @codes;
+        my $known = poll(5, sub { $one->redis(KEYS => '{fn}:l:user:*') });
+        # the other one hears of it with its first exchange
+        get($two, $token);
+        sleep 3 * $sync;
+        my ($refused, $admitted) = (undef, 1);
+        while (!$refused && $admitted < $burst) {
+            my $res = get($two, $token);
+            $res->code == 429 ? $refused = $res : $admitted++;
+        }
+        next if !$refused && $attempt < 3;
+        cmp_ok($used, '>=', $burst, 'used up at the first');
+        ok($known, 'Redis knows');
+        ok($refused, 'the second refuses as well') or diag("it admitted $admitted");
+        like($refused && $refused->headers->header('Retry-After'), qr/\A[123]\z/, 'for seconds');
+        last;
+    }
 };
 
 subtest 'a strict window' => sub {
