@@ -4,6 +4,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use FitNudge::Test::Contract;
 use FitNudge::Test::Stack;
+use FitNudge::Util qw(slurp spew);
 use Test::More;
 
 my $s = FitNudge::Test::Stack->new->start;
@@ -105,6 +106,27 @@ END
         my $code = call($s, $method, $path =~ s/\{\w+\}/01900000-0000-7000-8000-000000000000/r)->code // 'none';
         ok($code ne '405' && $code ne 'none' && ($code ne '404' || $path =~ /\{/) && $code < 500, "$op is served ($code)");
     }
+};
+
+subtest 'the page for developers' => sub {
+    my $page = "$FindBin::Bin/../docs/api.md";
+    my $table = "| | | |\n|---|---|---|\n";
+    my $section = '';
+    for my $path (map { $_->[1] } sort { $a->[0] cmp $b->[0] || $a->[1] cmp $b->[1] }
+        map { my $p = $_; my ($op) = values %{ $doc->{paths}{$p} }; [ref $op eq 'HASH' ? $op->{tags}[0] : '', $p] } keys %{ $doc->{paths} }) {
+        for my $method (grep { exists $doc->{paths}{$path}{$_} } qw(get post put patch delete)) {
+            my $op = $doc->{paths}{$path}{$method};
+            $table .= "| **$op->{tags}[0]** | | |\n" if $section ne $op->{tags}[0];
+            $section = $op->{tags}[0];
+            my $at = $path =~ s{\A/api/v1(?=/)}{}r;
+            $at = $path if $path =~ m{\A/health|/api/v1/health\z};
+            $table .= sprintf "| %s %s | %s | %s |\n", uc $method, $at, (@{ $op->{security} // [] } ? 'user' : '-'), $op->{summary};
+        }
+    }
+    my $text = slurp($page);
+    my $new = $text =~ s/(?<=<!-- routes -->\n).*?(?=<!-- \/routes -->)/$table/sr;
+    spew($page, $new, 0644) if $ENV{FITNUDGE_UPDATE};
+    ok($ENV{FITNUDGE_UPDATE} || $text eq $new, 'its table is up to date') or diag('FITNUDGE_UPDATE=1 ./build.sh test t/33-openapi.t writes it anew');
 };
 
 # Answers hold what their schemas require, and nothing that these do not know.
