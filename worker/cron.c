@@ -125,6 +125,8 @@ fn_clock_tick(fn_clock_t *c, fn_db_t *db, fn_redis_t *r, int64_t now_s, int64_t 
         return -1;
     }
 
+    memset(due, 0xff, sizeof(due));             /* -1: not due */
+
     for (i = 0; i < FN_CRON_ENTRIES && fn_cron_entries[i].name != NULL; i++) {
         due[i] = fn_cron_due(&c->schedule[i], fn_cron_entries[i].catchup, c->ran[i], now_s);
 
