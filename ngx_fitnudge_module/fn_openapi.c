@@ -449,6 +449,11 @@ fn_openapi_value(fn_buf_t *b, const char *p)
             fn_buf_addf(b, ",\"required\":[%s]", required.data);
         }
 
+        if (required.failed) {
+            fn_buf_free(b);
+            b->failed = 1;
+        }
+
         fn_buf_free(&required);
         fn_buf_adds(b, "}");
 
