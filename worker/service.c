@@ -229,8 +229,8 @@ fn_service_hold(fn_service_t *s, const fn_breaker_policy_t *p, uint64_t now, uin
             s->open_until_ms = now + ms;
             s->breaker.state = FN_BREAKER_OPEN;
             s->breaker.failures = 0;
-            /* cooled down exactly then */
-            s->breaker.since = s->open_until_ms > p->cooldown_ms ? s->open_until_ms - p->cooldown_ms : 0;
+            /* Cooled down exactly then; of a machine that has just booted this is before its first millisecond, and wraps. */
+            s->breaker.since = s->open_until_ms - p->cooldown_ms;
         }
     }
 

@@ -197,6 +197,17 @@ START_TEST(test_words)
 END_TEST
 
 
+/* The clock starts when the machine does. */
+START_TEST(test_words_after_boot)
+{
+    ck_assert_int_eq(fn_service_hold(s, &three, 100, 10, 7), 1);
+    ck_assert_int_eq(refused(109), FN_SERVICE_OPEN);
+    ck_assert_uint_eq(wait_ms, 1);
+    (void) asked(&three, 110);
+}
+END_TEST
+
+
 START_TEST(test_alerts)
 {
     ck_assert_int_eq(fn_service_alert(s, 0, 1000, "no credit"), 1);
@@ -280,6 +291,7 @@ service_suite(void)
     fn_add(tc, test_never);
     fn_add(tc, test_pause);
     fn_add(tc, test_words);
+    fn_add(tc, test_words_after_boot);
     fn_add(tc, test_alerts);
     fn_add(tc, test_texts);
     fn_add(tc, test_killed);
