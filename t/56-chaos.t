@@ -86,7 +86,7 @@ subtest 'kill -9 while it calls a provider' => sub {
         cmp_ok(deaths($s, 'net'), '>', $deaths, "$point: there were deaths");
         restart_pool($s);
         is_deeply([consistent($s)], [], "$point: nothing is left");
-        my $dead = grep { /^w1 \S+ motivation/ } $s->redis(ZRANGE => '{fn}:dead:net', 0, -1), $s->redis(ZRANGE => '{fn}:dead:sql', 0, -1);
+        my $dead = grep { /^w1 \S+ motivation/m } $s->redis(ZRANGE => '{fn}:dead:net', 0, -1), $s->redis(ZRANGE => '{fn}:dead:sql', 0, -1);
         my $rows = $s->sql('SELECT count(*) FROM motivations') - $before;
         is($rows + $dead, $sent, "$point: each message once, or a dead letter ($dead)");
         $s->redis(DEL => '{fn}:dead:net', '{fn}:dead:sql');

@@ -95,6 +95,12 @@ subtest 'dead letters' => sub {
     ($status, @list) = json('dead', 'ls', 'sql');
     is_deeply([sort map { $_->{id} } @list], [sort $unknown, $broken], 'as JSON');
     is_deeply([map { $_->{where} } @list], ['dead', 'dead'], 'where');
+    my %letter = map { $_->{id} => $_ } @list;
+    is($letter{$unknown}{why}, 'no such job in this lane', 'why');
+    like($letter{$broken}{why}, qr/\S/, 'and of the other') or diag(explain(\@list));
+    like($_->{died_at}, qr/\A\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\z/, 'when it died') for @list;
+    is($_->{lane}, 'sql', 'of its lane') for @list;
+    like($text, qr/^ +died \d{4}-\S+Z +no such job in this lane$/m, 'and for people');
     ($status, $text) = ctl('show', $broken);
     is($status, 0, 'show');
     like($text, qr/no JSON at all/, 'with its body');
@@ -144,6 +150,12 @@ subtest 'replay' => sub {
     like($all, qr/no such job/, 'for a reason');
     ($status) = ctl('dead', 'replay', 'sql', '01900000-0000-7000-8000-00000000ffff');
     is($status, 1, 'no such letter');
+    ($id, $e) = envelope('goals.create', ordered({ title => 'wanted again', frequency => 1 }));
+    $s->redis(ZADD => '{fn}:dead:sql', int(time * 1000), $e);
+    $s->redis(SADD => '{fn}:cancelled', $id);
+    $s->redis(SET => "{fn}:j:$id", "failed $u->{id}");
+    ctl('dead', 'replay', 'sql', $id);
+    ok(poll(20, sub { $s->sql("SELECT count(*) FROM goals WHERE title = 'wanted again'") == 1 }), 'what was cancelled before is done');
     my ($st, @j) = json('dead', 'replay', 'sql', $broken);
     is($j[0]{replayed}, 1, 'a broken one goes back');
     ok(poll(20, sub { grep { /\Q$broken\E/ } $s->redis(ZRANGE => '{fn}:dead:sql', 0, -1) }), 'and dies again');

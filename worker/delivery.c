@@ -209,13 +209,20 @@ static void
 fn_delivery_bury(fn_delivery_t *d, const fn_task_t *t)
 {
     char         key[FN_KEY_MAX];
+    fn_buf_t     letter = FN_BUF_INIT;
+    fn_task_t    malformed;
     redisReply  *a;
+
+    malformed = *t;
+    malformed.why = "malformed envelope";
+    fn_dead_letter(&letter, &malformed);
 
     fn_log(FN_LOG_ERROR, "a malformed envelope was put to the dead letters", "lane", d->child->lane, NULL);
 
     (void) snprintf(key, sizeof(key), FN_K_DEAD, d->child->lane);
 
-    a = fn_redis_command(&d->redis, "ZADD %s %llu %b", key, (unsigned long long) fn_now_ms(), t->raw.p, t->raw.n);
+    a = letter.failed ? NULL : fn_redis_command(&d->redis, "ZADD %s %llu %b", key, (unsigned long long) fn_now_ms(), letter.data, letter.len);
+    fn_buf_free(&letter);
 
     if (a != NULL) {
         freeReplyObject(a);

@@ -14,7 +14,7 @@
 
 #define FN_BATCH_MAX    64
 #define FN_REPLY_TTL_MS 60000
-#define FN_DEAD_MAX     10000       /* dead letters a lane */
+#define FN_DEAD_MAX     10000       /* dead letters a lane; none older than 90 days */
 
 typedef struct {
     fn_span_t        raw;           /* the envelope as it lies in the slot */
@@ -23,6 +23,7 @@ typedef struct {
     char             step;          /* 0 = first, 'c' = ":call", 'm' = ":commit" */
     int              suspect;       /* it has taken a process down before: run it alone */
     int              cancelled;     /* an operator wants it to end */
+    const char      *why;           /* it dies: for its letter; NULL = unknown */
     unsigned         slot;          /* in which it lies: 0 .. nslots-1 */
 } fn_task_t;
 
@@ -140,8 +141,22 @@ int fn_meta_find(const fn_span_t *req, const char *name, fn_span_t *value);
 
 /* The 500 of a job that cannot be done, in the contract's shape. */
 void fn_internal_error(fn_buf_t *b, const fn_task_t *t);
-/* A dead letter's envelope: attempt 0, and without the body if that is sensitive. */
+/* The envelope as it can be queued again: attempt 0, no deadline, no reply, and without the body if that is sensitive. */
+void fn_fresh_envelope(fn_buf_t *b, const fn_task_t *t);
+
+/*
+ * A dead letter: "d1 <attempt> <died_ms> <why>\n<fresh envelope>", why being one line of text. parse: 0, or -1 = not even an envelope;
+ * what has no such line is an envelope that died for a reason nobody knows. raw of the task is the whole letter.
+ */
+typedef struct {
+    fn_task_t  task;
+    unsigned   attempt;
+    uint64_t   died_ms;             /* 0 = unknown */
+    fn_span_t  why;
+} fn_dead_t;
+
 void fn_dead_letter(fn_buf_t *b, const fn_task_t *t);
+int  fn_dead_parse(fn_dead_t *d, const char *p, size_t n);
 
 /* The request_id of a request's meta, for log lines; "" when there is none. Cheap scan, out is at least 65 bytes. */
 void fn_request_id(const fn_task_t *t, char *out, size_t size);

@@ -404,6 +404,22 @@ fn_finish_cancelled(fn_finish_t *f, const fn_task_t *t)
 void
 fn_dead_letter(fn_buf_t *b, const fn_task_t *t)
 {
+    const char  *s;
+
+    fn_buf_addf(b, "d1 %u %llu ", t->env.attempt, (unsigned long long) fn_now_ms());
+
+    for (s = t->why ? t->why : "unknown"; *s != '\0'; s++) {
+        fn_buf_add(b, (unsigned char) *s < 0x20 ? " " : s, 1);
+    }
+
+    fn_buf_adds(b, "\n");
+    fn_fresh_envelope(b, t);
+}
+
+
+void
+fn_fresh_envelope(fn_buf_t *b, const fn_task_t *t)
+{
     fn_job_env_t  env;
 
     if (t->env.id.n == 0) {                 /* not even an envelope */
@@ -413,6 +429,8 @@ fn_dead_letter(fn_buf_t *b, const fn_task_t *t)
 
     env = t->env;
     env.attempt = 0;
+    env.deadline_ms = 0;                    /* nobody waits any more, and who queues it again wants it done */
+    env.reply_to.n = 0;
 
     if (t->job == NULL || (t->job->flags & FN_JOB_SENSITIVE)) {
         env.body = fn_span("{}");

@@ -895,6 +895,7 @@ net_end(fn_net_t *n, fn_net_exchange_t *x, const char *result, size_t len)
         fn_step_body_format(&n->body, x->req.p, x->req.n, n->commit.data, n->commit.len);
         fn_finish_next(n->finish, &x->task, ":commit", n->body.data, n->body.len);
     } else {
+        x->task.why = "its provider's answer cannot be passed on";
         fn_finish_dead(n->finish, &x->task);
     }
 
@@ -906,6 +907,7 @@ static void
 net_dead(fn_net_t *n, fn_net_exchange_t *x)
 {
     net_job(n, x);
+    x->task.why = "its step cannot work";
     fn_finish_dead(n->finish, &x->task);
     net_state(n, x, FN_NET_ENDED);
 }

@@ -59,6 +59,7 @@ fn_reap_one(fn_redis_t *r, const char *slot, const fn_task_t *t, int suspect)
     size_t       len[FN_REAP_ARGS];
     unsigned     i;
     fn_buf_t     dead = FN_BUF_INIT, reply = FN_BUF_INIT;
+    fn_task_t    poison;
     redisReply  *a;
     const char  *v[FN_REAP_ARGS];
 
@@ -76,7 +77,9 @@ fn_reap_one(fn_redis_t *r, const char *slot, const fn_task_t *t, int suspect)
     (void) snprintf(key[7], FN_KEY_MAX, FN_K_IN_WORK, fn_task_lane(t));
     (void) snprintf(state, sizeof(state), "failed %s", user);
 
-    fn_dead_letter(&dead, t);
+    poison = *t;
+    poison.why = "it was at work when a process died, three times";
+    fn_dead_letter(&dead, &poison);
     fn_reap_reply(&reply, t);
 
     for (i = 0; i < FN_REAP_KEYS; i++) {

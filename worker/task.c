@@ -44,6 +44,55 @@ fn_task_parse(fn_task_t *t, const char *p, size_t n)
 }
 
 
+/* A decimal number and a blank after it; NULL = none. */
+static const char *
+fn_dead_number(const char *p, const char *last, uint64_t *n)
+{
+    const char  *s;
+
+    for (*n = 0, s = p; s < last && *s >= '0' && *s <= '9' && s - p < 18; s++) {
+        *n = *n * 10 + (uint64_t) (*s - '0');
+    }
+
+    return s > p && s < last && *s == ' ' ? s + 1 : NULL;
+}
+
+
+int
+fn_dead_parse(fn_dead_t *d, const char *p, size_t n)
+{
+    int          rc;
+    uint64_t     attempt, died;
+    const char  *last, *s, *end;
+
+    memset(d, 0, sizeof(*d));
+
+    last = p + n;
+    s = NULL;
+    end = NULL;
+
+    if (n > 3 && memcmp(p, "d1 ", 3) == 0
+        && (s = fn_dead_number(p + 3, last, &attempt)) != NULL && (s = fn_dead_number(s, last, &died)) != NULL
+        && (end = memchr(s, '\n', (size_t) (last - s))) != NULL)
+    {
+        rc = fn_task_parse(&d->task, end + 1, (size_t) (last - end - 1));
+        d->attempt = (unsigned) attempt;
+        d->died_ms = died;
+        d->why.p = s;
+        d->why.n = (size_t) (end - s);
+
+    } else {
+        rc = fn_task_parse(&d->task, p, n);
+        d->attempt = d->task.env.attempt;
+    }
+
+    d->task.raw.p = p;
+    d->task.raw.n = n;
+
+    return rc;
+}
+
+
 const char *
 fn_task_lane(const fn_task_t *t)
 {

@@ -678,6 +678,7 @@ fn_work_finish(fn_work_env_t *e, fn_work_t *w, fn_finish_t *f)
             break;
         }
 
+        w->task->why = w->why;
         fn_finish_dead(f, w->task);
         e->child->entry->failures++;
         break;

@@ -39,6 +39,22 @@ fn_ctl_reply(redisReply *a)
 }
 
 
+/* Of a command whose answer does not matter: 0, or -1 after a message. */
+static int
+fn_ctl_done(redisReply *a)
+{
+    a = fn_ctl_reply(a);
+
+    if (a == NULL) {
+        return -1;
+    }
+
+    freeReplyObject(a);
+
+    return 0;
+}
+
+
 static long long
 fn_ctl_count(fn_ctl_t *c, const char *command, const char *key)
 {
@@ -82,22 +98,30 @@ fn_ctl_is(const fn_task_t *t, const char *id)
 
 
 static void
-fn_ctl_print_json(const fn_task_t *t, const char *where, const char *body)
+fn_ctl_print_json(const fn_dead_t *d, const char *where, const char *body)
 {
-    fn_buf_t  b = FN_BUF_INIT;
+    char              died[FN_RFC3339_LEN + 1];
+    fn_buf_t          b = FN_BUF_INIT;
+    const fn_task_t  *t = &d->task;
 
     fn_buf_adds(&b, "{\"id\":");
     fn_buf_add_json_string(&b, t->env.id.p, t->env.id.n);
     fn_buf_adds(&b, ",\"job\":");
     fn_buf_add_json_string(&b, t->env.job.p, t->env.job.n);
     fn_buf_addf(&b, ",\"where\":\"%s\",\"priority\":\"%c\",\"attempt\":%u,\"enqueued_ms\":%llu,\"user\":", where, t->env.prio,
-                t->env.attempt, (unsigned long long) t->env.enqueued_ms);
+                d->attempt, (unsigned long long) t->env.enqueued_ms);
 
     if (t->env.user.n > 0) {
         fn_buf_add_json_string(&b, t->env.user.p, t->env.user.n);
 
     } else {
         fn_buf_adds(&b, "null");
+    }
+
+    if (d->died_ms != 0) {
+        fn_rfc3339(died, (int64_t) (d->died_ms / 1000));
+        fn_buf_addf(&b, ",\"lane\":\"%s\",\"died_at\":\"%s\",\"why\":", fn_task_lane(t), died);
+        fn_buf_add_json_string(&b, d->why.p, d->why.n);
     }
 
     if (body != NULL) {
@@ -117,9 +141,11 @@ fn_ctl_print_json(const fn_task_t *t, const char *where, const char *body)
 
 /* Control bytes of a body must not reach the terminal. */
 static void
-fn_ctl_print_text(const char *p)
+fn_ctl_print_text(const char *p, size_t n)
 {
-    for ( ; *p != '\0'; p++) {
+    const char  *last;
+
+    for (last = p + n; p < last; p++) {
         (void) putchar((unsigned char) *p < 0x20 || *p == 0x7f ? ' ' : *p);
     }
 
@@ -130,10 +156,11 @@ fn_ctl_print_text(const char *p)
 static void
 fn_ctl_print(fn_ctl_list_t *l, const char *where, const char *p, size_t n)
 {
-    char        when[FN_RFC3339_LEN + 1], *body;
+    char        when[FN_RFC3339_LEN + 1], died[FN_RFC3339_LEN + 1], *body;
+    fn_dead_t   d;
     fn_task_t   t;
 
-    if (fn_task_parse(&t, p, n) != 0) {
+    if (fn_dead_parse(&d, p, n) != 0) {         /* any other envelope is a letter without a reason */
         if (l->id == NULL) {
             l->found++;
             (void) fprintf(stderr, "fitnudgectl: %s holds a malformed envelope of %zu bytes\n", where, n);
@@ -141,6 +168,8 @@ fn_ctl_print(fn_ctl_list_t *l, const char *where, const char *p, size_t n)
 
         return;
     }
+
+    t = d.task;
 
     if (!fn_ctl_is(&t, l->id)) {
         return;
@@ -159,7 +188,7 @@ fn_ctl_print(fn_ctl_list_t *l, const char *where, const char *p, size_t n)
     }
 
     if (l->ctl->json) {
-        fn_ctl_print_json(&t, where, body);
+        fn_ctl_print_json(&d, where, body);
         free(body);
         return;
     }
@@ -167,11 +196,19 @@ fn_ctl_print(fn_ctl_list_t *l, const char *where, const char *p, size_t n)
     fn_rfc3339(when, (int64_t) (t.env.enqueued_ms / 1000));
 
     (void) printf("%.*s  %-26.*s  %-12s  %s  try %u  user %.*s\n", (int) t.env.id.n, t.env.id.p,
-                  (int) t.env.job.n, t.env.job.p, where, when, t.env.attempt,
+                  (int) t.env.job.n, t.env.job.p, where, when, d.attempt,
                   t.env.user.n ? (int) t.env.user.n : 1, t.env.user.n ? t.env.user.p : "-");
 
+    if (d.died_ms != 0) {
+        fn_rfc3339(died, (int64_t) (d.died_ms / 1000));
+        (void) printf("    died %s  ", died);
+        fn_ctl_print_text(d.why.p, d.why.n);
+    }
+
     if (l->body) {
-        fn_ctl_print_text(body ? body : "(its body is sensitive and is not shown)");
+        const char  *text = body ? body : "(its body is sensitive and is not shown)";
+
+        fn_ctl_print_text(text, strlen(text));
     }
 
     free(body);
@@ -456,9 +493,9 @@ fn_ctl_dead_ls(fn_ctl_t *c, const char *lane, unsigned n)
 static int
 fn_ctl_replay_one(fn_ctl_t *c, const fn_task_t *t)
 {
-    char         key[FN_KEY_MAX];
+    int          rc;
+    char         key[FN_KEY_MAX], id[FN_UUID_LEN + 1], state[64];
     fn_buf_t     b = FN_BUF_INIT;
-    redisReply  *a;
 
     if (t->job == NULL || (t->job->flags & FN_JOB_SENSITIVE)) {
         (void) fprintf(stderr, "fitnudgectl: %.*s (%.*s) cannot be replayed: %s\n", (int) t->env.id.n, t->env.id.p,
@@ -466,19 +503,26 @@ fn_ctl_replay_one(fn_ctl_t *c, const fn_task_t *t)
         return 0;
     }
 
-    fn_dead_letter(&b, t);
-    (void) snprintf(key, sizeof(key), FN_K_QUEUE, fn_task_lane(t), t->env.prio);
+    (void) snprintf(id, sizeof(id), "%.*s", (int) t->env.id.n, t->env.id.p);
+    (void) snprintf(state, sizeof(state), "queued %.*s", (int) t->env.user.n, t->env.user.n ? t->env.user.p : "");
+    fn_fresh_envelope(&b, t);
 
-    a = b.failed ? NULL : fn_ctl_reply(fn_redis_command(&c->redis, "LPUSH %s %b", key, b.data, b.len));
-    fn_buf_free(&b);
+    /* it is wanted again, and GET /jobs/{id} says so */
+    rc = b.failed ? -1 : fn_ctl_done(fn_redis_command(&c->redis, "SREM %s %s", FN_K_CANCELLED, id));
 
-    if (a == NULL) {
-        return -1;
+    if (rc == 0) {
+        (void) snprintf(key, sizeof(key), FN_K_JOB, id);
+        rc = fn_ctl_done(fn_redis_command(&c->redis, "SET %s %s XX KEEPTTL", key, state));
     }
 
-    freeReplyObject(a);
+    if (rc == 0) {
+        (void) snprintf(key, sizeof(key), FN_K_QUEUE, fn_task_lane(t), t->env.prio);
+        rc = fn_ctl_done(fn_redis_command(&c->redis, "LPUSH %s %b", key, b.data, b.len));
+    }
 
-    return 1;
+    fn_buf_free(&b);
+
+    return rc == 0 ? 1 : -1;
 }
 
 
@@ -489,8 +533,8 @@ fn_ctl_dead_change(fn_ctl_t *c, const char *lane, const char *id, int replay)
     char         key[FN_KEY_MAX];
     size_t       i;
     unsigned     done, kept;
-    fn_task_t    t;
-    redisReply  *all, *a;
+    fn_dead_t    d;
+    redisReply  *all;
 
     if (strcmp(id, "all") == 0) {
         id = NULL;
@@ -508,13 +552,13 @@ fn_ctl_dead_change(fn_ctl_t *c, const char *lane, const char *id, int replay)
     }
 
     for (i = 0, rc = 1, done = 0, kept = 0; i < all->elements && rc >= 0; i++) {
-        if ((fn_task_parse(&t, all->element[i]->str, all->element[i]->len) != 0 && (id != NULL || replay))
-            || !fn_ctl_is(&t, id))
+        if ((fn_dead_parse(&d, all->element[i]->str, all->element[i]->len) != 0 && (id != NULL || replay))
+            || !fn_ctl_is(&d.task, id))
         {
             continue;
         }
 
-        rc = replay ? fn_ctl_replay_one(c, &t) : 1;
+        rc = replay ? fn_ctl_replay_one(c, &d.task) : 1;
 
         if (rc == 0) {
             kept++;
@@ -524,14 +568,11 @@ fn_ctl_dead_change(fn_ctl_t *c, const char *lane, const char *id, int replay)
             continue;
         }
 
-        a = fn_ctl_reply(fn_redis_command(&c->redis, "ZREM %s %b", key, t.raw.p, t.raw.n));
-
-        if (a == NULL) {
+        if (fn_ctl_done(fn_redis_command(&c->redis, "ZREM %s %b", key, d.task.raw.p, d.task.raw.n)) != 0) {
             rc = -1;
             break;
         }
 
-        freeReplyObject(a);
         done++;
     }
 

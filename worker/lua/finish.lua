@@ -11,8 +11,10 @@ local ops = {
         call('ZADD', k, t[1] * 1000 + math.floor(t[2] / 1000) + n, v)
     end,
     dead = function(k, v, n)
-        call('ZADD', k, call('TIME')[1] * 1000, v)
+        local s = call('TIME')[1]
+        call('ZADD', k, s * 1000, v)
         call('ZREMRANGEBYRANK', k, 0, -1 - n)
+        call('ZREMRANGEBYSCORE', k, '-inf', (s - 7776000) * 1000)
     end,
     uncancel = function(k, v) call('SREM', k, v) end,
     state = function(k, v) call('SET', k, v, 'XX', 'KEEPTTL') end,

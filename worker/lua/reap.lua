@@ -11,8 +11,10 @@ if ARGV[2] == '1' then
     local crashes = call('INCR', KEYS[3])
     call('EXPIRE', KEYS[3], 86400)
     if crashes >= tonumber(ARGV[3]) then
-        call('ZADD', KEYS[5], call('TIME')[1] * 1000, ARGV[4])
+        local s = call('TIME')[1]
+        call('ZADD', KEYS[5], s * 1000, ARGV[4])
         call('ZREMRANGEBYRANK', KEYS[5], 0, -1 - ARGV[7])
+        call('ZREMRANGEBYSCORE', KEYS[5], '-inf', (s - 7776000) * 1000)
         call('SET', KEYS[6], ARGV[6], 'XX', 'KEEPTTL')
         if ARGV[5] ~= '' then
             call('LPUSH', KEYS[7], ARGV[5])
