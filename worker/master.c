@@ -66,6 +66,7 @@ fn_master_signal(int sig)
 
     case SIGTERM:
     case SIGINT:
+    case SIGQUIT:
         fn_terminate++;
         break;
 
@@ -133,7 +134,7 @@ fn_master_child(fn_master_t *m, fn_entry_t *e, pid_t parent)
     fn_child_t   child;
 
     static const int  ours[] = { SIGTERM, SIGUSR1, SIGUSR2, 0 };
-    static const int  ignored[] = { SIGINT, SIGHUP, SIGPIPE, 0 };
+    static const int  ignored[] = { SIGINT, SIGQUIT, SIGHUP, SIGPIPE, 0 };
     static const int  plain[] = { SIGCHLD, 0 };
 
     (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -724,7 +725,7 @@ fn_master_init(fn_master_t *m)
 {
     size_t  i;
 
-    static const int  ours[] = { SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGCHLD, 0 };
+    static const int  ours[] = { SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGCHLD, 0 };
     static const int  ignored[] = { SIGPIPE, 0 };
 
     for (i = 0; m->argv[i] != NULL; i++) {
