@@ -102,6 +102,7 @@ fn_finish_op(fn_finish_t *f, const char *op, const char *key, const char *value,
     fn_finish_arg(f, at);
 
     f->nops++;
+    f->failed |= f->nops > 99;
 
     if (!f->failed) {
         f->arena.data[f->count_at] = (char) ('0' + f->nops / 10 % 10);
@@ -392,7 +393,6 @@ fn_finish_cancelled(fn_finish_t *f, const fn_task_t *t)
 {
     fn_buf_t  b = FN_BUF_INIT;
 
-    fn_finish_op(f, "uncancel", FN_K_CANCELLED, t->env.id.p, t->env.id.n, 0);
     fn_finish_failed(f, t);
 
     fn_error_body(&b, t, "CONFLICT", "The job was cancelled.");
