@@ -54,7 +54,8 @@ CREATE INDEX idx_voices_motivation ON public.voices (motivation_id) WHERE motiva
 -- When operators were last told of something.
 CREATE TABLE public.alerts (
     key      text        NOT NULL PRIMARY KEY,
-    sent_at  timestamptz NOT NULL DEFAULT now()
+    sent_at  timestamptz NOT NULL DEFAULT now(),
+    job_id   uuid        NOT NULL
 );
 
 DO $$
@@ -256,8 +257,10 @@ $$;
 CREATE FUNCTION jobs.alert_prepare(p_id uuid, p_user uuid, p_req jsonb) RETURNS pool.reply
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 BEGIN
-    INSERT INTO public.alerts AS a (key) VALUES (left(p_req #>> '{body,key}', 200))
-    ON CONFLICT (key) DO UPDATE SET sent_at = now() WHERE a.sent_at < now() - interval '10 minutes';
+    INSERT INTO public.alerts AS a (key, job_id) VALUES (left(p_req #>> '{body,key}', 200), p_id)
+    ON CONFLICT (key) DO UPDATE SET sent_at = now(), job_id = p_id
+    -- the job itself, delivered again, has not said it yet
+    WHERE a.sent_at < now() - interval '10 minutes' OR a.job_id = p_id;
     IF NOT FOUND THEN
         RETURN pool.ok(200, '{"status":"repeated"}');
     END IF;
