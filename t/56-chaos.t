@@ -93,6 +93,23 @@ subtest 'kill -9 while it calls a provider' => sub {
     }
 };
 
+# They were opened, and somebody else's death sends them back: from then on they are whose who takes them.
+subtest 'in the batch of a job that kills' => sub {
+    my $before = $s->sql('SELECT count(*) FROM motivations');
+    my $deaths = deaths($s, 'sql');
+    my @goal = map { my $id = sprintf '00000000-0000-4000-8000-0000beef%04d', $_; $s->sql("INSERT INTO goals (id, user_id, title, frequency) VALUES ('$id', '$u->{id}', 'batch $_', 3)"); $id } 1 .. 3;
+    my @e = map { (envelope('motivation.generate', $u->{id}, { goal_id => $_ }))[1] } @goal;
+    $s->stop_process('pool', 'TERM', 35);
+    # it runs alone, after the others
+    push_jobs($s, @e, (envelope('goals.create', $u->{id}, { title => 'kills', frequency => 1 }, attempt => 1))[1]);
+    restart_pool($s, FN_FAULT => 'executor.alone:1/1');
+    ok(poll(30, sub { deaths($s, 'sql') > $deaths }), 'there were deaths');
+    restart_pool($s);
+    is_deeply([consistent($s)], [], 'nothing is left');
+    is($s->sql('SELECT count(*) FROM motivations') - $before, 3, 'each message is there');
+    $s->redis(DEL => '{fn}:dead:sql');
+};
+
 subtest 'the same envelope many times' => sub {
     my @e = jobs($u, 50);
     push_jobs($s, map { @e } 1 .. 4);

@@ -94,6 +94,25 @@ fn_delivery_pause(fn_delivery_t *d, const redisReply *a)
 }
 
 
+/* Else the connection is closed: a slot that nobody knows of would not be reaped. */
+static int
+fn_delivery_accepted(fn_delivery_t *d, redisReply *a)
+{
+    if (a == NULL) {
+        return 0;
+    }
+
+    if (a->type == REDIS_REPLY_ERROR) {
+        fn_delivery_pause(d, a);
+        freeReplyObject(a);
+        fn_redis_close(&d->redis);
+        return 0;
+    }
+
+    return 1;
+}
+
+
 static int
 fn_delivery_register(fn_delivery_t *d)
 {
@@ -113,7 +132,7 @@ fn_delivery_register(fn_delivery_t *d)
     for (k = 0; k < d->child->entry->nslots; k++) {
         a = fn_redis_reply(&d->redis);
 
-        if (a == NULL) {
+        if (!fn_delivery_accepted(d, a)) {
             return -1;
         }
 
@@ -123,18 +142,14 @@ fn_delivery_register(fn_delivery_t *d)
     /* the manager does this too; whoever is first, so that no slot is in use that nobody would reap */
     a = fn_redis_command(&d->redis, "TIME");
 
-    if (a == NULL) {
-        return -1;
-    }
-
-    if (a->type == REDIS_REPLY_ARRAY && a->elements == 2) {
+    if (a != NULL && a->type == REDIS_REPLY_ARRAY && a->elements == 2) {
         (void) snprintf(now, sizeof(now), "%s%03ld", a->element[0]->str, strtol(a->element[1]->str, NULL, 10) / 1000);
         freeReplyObject(a);
         a = fn_redis_command(&d->redis, "ZADD %s NX %s %s", FN_K_INSTANCES, now, d->child->board->inst);
+    }
 
-        if (a == NULL) {
-            return -1;
-        }
+    if (!fn_delivery_accepted(d, a)) {
+        return -1;
     }
 
     freeReplyObject(a);
@@ -224,33 +239,48 @@ fn_delivery_bury(fn_delivery_t *d, const fn_task_t *t)
     a = letter.failed ? NULL : fn_redis_command(&d->redis, "ZADD %s %llu %b", key, (unsigned long long) fn_now_ms(), letter.data, letter.len);
     fn_buf_free(&letter);
 
-    if (a != NULL) {
+    if (a != NULL && a->type == REDIS_REPLY_INTEGER) {     /* kept: else it stays where it is */
         freeReplyObject(a);
         a = fn_redis_command(&d->redis, "LREM %s 1 %b", fn_slot_key(d, t->slot), t->raw.p, t->raw.n);
+    }
 
-        if (a != NULL) {
-            freeReplyObject(a);
-        }
+    if (a != NULL) {
+        freeReplyObject(a);
     }
 }
 
 
-/* Which of the jobs have taken a process down before. Asked for only while such jobs exist at all. */
+/* Which of the jobs were in other hands before, and which have taken a process down. Asked for only while there are such jobs. */
 static void
 fn_delivery_suspects(fn_delivery_t *d, fn_batch_t *batch)
 {
-    char         key[FN_KEY_MAX];
+    int          known;
+    char         key[FN_BATCH_MAX][FN_KEY_MAX];
     unsigned     i;
-    redisReply  *a;
+    const char  *v[FN_BATCH_MAX + 1];
+    fn_task_t   *t;
+    redisReply  *a, *count;
+
+    v[0] = "MGET";
 
     for (i = 0; i < batch->n; i++) {
-        (void) snprintf(key, sizeof(key), FN_K "crash:%.*s", (int) batch->task[i].env.id.n, batch->task[i].env.id.p);
-        a = fn_redis_command(&d->redis, "EXISTS %s", key);
-        batch->task[i].suspect = a == NULL || a->integer != 0;
+        t = &batch->task[i];
+        (void) snprintf(key[i], FN_KEY_MAX, FN_K "crash:%.*s", (int) t->env.id.n, t->env.id.p);
+        v[i + 1] = key[i];
+    }
 
-        if (a != NULL) {
-            freeReplyObject(a);
-        }
+    a = batch->n > 0 && d->redis.c != NULL && redisAppendCommandArgv(d->redis.c, (int) batch->n + 1, v, NULL) == REDIS_OK
+        ? fn_redis_reply(&d->redis) : NULL;
+    known = a != NULL && a->type == REDIS_REPLY_ARRAY && a->elements == batch->n;
+
+    for (i = 0; i < batch->n; i++) {
+        count = known ? a->element[i] : NULL;
+        batch->task[i].again = count == NULL || count->type == REDIS_REPLY_STRING;
+        batch->task[i].suspect = count == NULL || (count->type == REDIS_REPLY_STRING && strcmp(count->str, "0") != 0);
+    }
+
+    if (a != NULL) {
+        freeReplyObject(a);
     }
 }
 
@@ -736,5 +766,7 @@ fn_giveback(fn_delivery_t *d, unsigned k)
         if (fn_reap(&d->redis, fn_slot_key(d, k), 0, NULL, NULL) >= 0) {
             return;
         }
+
+        fn_sleep_ms(100);
     }
 }

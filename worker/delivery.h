@@ -22,6 +22,7 @@ typedef struct {
     const fn_job_t  *job;           /* row of the table, also for ":call" and ":commit"; NULL = unknown */
     char             step;          /* 0 = first, 'c' = ":call", 'm' = ":commit" */
     int              suspect;       /* it has taken a process down before: run it alone */
+    int              again;         /* it was in other hands before, which may have begun it */
     int              cancelled;     /* an operator wants it to end */
     const char      *why;           /* it dies: for its letter; NULL = unknown */
     unsigned         slot;          /* in which it lies: 0 .. nslots-1 */
@@ -113,7 +114,7 @@ int fn_finish_take(fn_delivery_t *d, fn_finish_t *f, unsigned char *lost, const 
 void fn_giveback(fn_delivery_t *d, unsigned k);
 
 /*
- * Returns the jobs in a slot whose owner has gone to their queues. suspect: they may have taken it down; with `only` (an id)
+ * Returns the jobs in a slot whose owner has gone to their queues, as jobs that may have been begun. suspect: they may have taken it down; with `only` (an id)
  * just that job may have. how: what happened to its process, for the log, or NULL. -1 = connection lost, else the number of jobs.
  */
 int fn_reap(fn_redis_t *r, const char *slot, int suspect, const char *only, const char *how);

@@ -199,7 +199,7 @@ fn_manager_reap_instance(fn_manager_t *m, const char *inst, int suspect)
         return -1;
     }
 
-    for (i = 0, rc = 0; i < slots->elements && rc >= 0; i++) {
+    for (i = 0, rc = slots->type == REDIS_REPLY_ARRAY ? 0 : -1; i < slots->elements && rc >= 0; i++) {
         rc = fn_reap(&m->redis, slots->element[i]->str, suspect, NULL, suspect ? "its instance died" : NULL);
     }
 
@@ -270,24 +270,47 @@ fn_manager_graves(fn_manager_t *m, uint64_t now)
 }
 
 
-/* We were thought dead (or are new): our slots must be known before anybody looks for them. */
+/*
+ * Our slots must be known before anybody looks for them: when we are new or were thought dead, and now and then, since a
+ * Redis that failed over may have lost what the children had written.
+ */
 static void
 fn_manager_register(fn_manager_t *m)
 {
-    char               key[FN_KEY_MAX], slot[FN_KEY_MAX];
+    char               key[FN_KEY_MAX], *slot;
     unsigned           i, k;
+    const char       **v;
+    redisReply        *a;
     const fn_entry_t  *e;
 
     (void) snprintf(key, sizeof(key), FN_K_SLOTS, m->child->board->inst);
+    slot = malloc((size_t) FN_CHILD_SLOTS * FN_KEY_MAX);
+    v = malloc((FN_CHILD_SLOTS + 2) * sizeof(*v));
 
-    for (i = 0; i < FN_CHILDREN_MAX; i++) {
+    for (i = 0; slot != NULL && v != NULL && i < FN_CHILDREN_MAX && m->redis.c != NULL; i++) {
         e = &m->child->board->child[i];
 
-        for (k = 0; e->state != FN_ENTRY_FREE && k < e->nslots; k++) {
-            (void) snprintf(slot, sizeof(slot), FN_K_SLOT, m->child->board->inst, i * FN_CHILD_SLOTS + k);
-            (void) fn_integer(fn_redis_command(&m->redis, "SADD %s %s", key, slot));
+        if (e->state == FN_ENTRY_FREE || e->nslots == 0) {
+            continue;
+        }
+
+        v[0] = "SADD";
+        v[1] = key;
+
+        for (k = 0; k < e->nslots; k++) {
+            (void) snprintf(slot + (size_t) k * FN_KEY_MAX, FN_KEY_MAX, FN_K_SLOT, m->child->board->inst, i * FN_CHILD_SLOTS + k);
+            v[k + 2] = slot + (size_t) k * FN_KEY_MAX;
+        }
+
+        a = redisAppendCommandArgv(m->redis.c, (int) e->nslots + 2, v, NULL) == REDIS_OK ? fn_redis_reply(&m->redis) : NULL;
+
+        if (a != NULL) {
+            freeReplyObject(a);
         }
     }
+
+    free(slot);
+    free(v);
 
     (void) fn_integer(fn_redis_command(&m->redis, "ZREM %s %s", FN_K_GRAVE, m->child->board->inst));
 }
@@ -343,7 +366,7 @@ fn_manager_beat(fn_manager_t *m)
     m->beat_ms = fn_mono_ms() + FN_BEAT_MS;
     m->child->board->beat_ms = fn_mono_ms();
 
-    if (is_new == 1) {
+    if (is_new == 1 || fn_mono_ms() >= m->rescan_ms) {
         fn_manager_register(m);
     }
 

@@ -151,7 +151,7 @@ fn_reap(fn_redis_t *r, const char *slot, int suspect, const char *only, const ch
     }
 
     /* newest first, so that the oldest ends up rightmost and is taken first */
-    for (i = 0, rc = 0; i < all->elements && rc >= 0; i++) {
+    for (i = 0, rc = all->type == REDIS_REPLY_ARRAY ? 0 : -1; i < all->elements && rc >= 0; i++) {
         if (fn_task_parse(&t, all->element[i]->str, all->element[i]->len) != 0) {
             fn_log(FN_LOG_WARN, "a malformed envelope goes back", NULL);
         }

@@ -201,7 +201,7 @@ fn_work_start(fn_work_env_t *e, fn_work_t *w, fn_task_t *t)
     }
 
     /* whoever had it before may have opened it: from the second time on a running row is ours */
-    attempt = t->env.attempt == 0 && t->suspect ? 1 : t->env.attempt;
+    attempt = t->env.attempt == 0 && (t->suspect || t->again) ? 1 : t->env.attempt;
     (void) snprintf(w->attempt_text, sizeof(w->attempt_text), "%u", attempt);
 
     fn_work_first(e, w);
@@ -330,10 +330,8 @@ fn_work_replay(fn_work_env_t *e, fn_work_t *w)
 static void
 fn_work_error(fn_work_env_t *e, fn_work_t *w, const char *state)
 {
-    static char  why[32];
-
-    (void) snprintf(why, sizeof(why), "SQLSTATE %s", state);
-    w->why = why;
+    (void) snprintf(w->error, sizeof(w->error), "SQLSTATE %s", state);
+    w->why = w->error;
 
     if (memcmp(state, "22", 2) == 0 || memcmp(state, "23", 2) == 0) {
         fn_work_replay(e, w);
@@ -369,6 +367,7 @@ fn_work_alone(fn_work_env_t *e, fn_work_t *w)
 
         case FN_DB_DONE:
             FN_FAULT("executor.after_commit");
+            FN_FAULT("executor.alone");
             fn_work_committed(e, w);
             break;
 

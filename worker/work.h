@@ -44,7 +44,8 @@ typedef struct {
     unsigned           ntags;
 
     unsigned           attempt, delay_ms;
-    const char        *why;             /* for the log, when not DONE */
+    const char        *why;             /* for the log and the dead letter, when not DONE */
+    char               error[16];       /* why, when it was SQL */
     int                cancelled;       /* DEAD: because an operator wanted it */
 } fn_work_t;
 

@@ -515,6 +515,16 @@ fn_ctl_replay_one(fn_ctl_t *c, const fn_task_t *t)
         rc = fn_ctl_done(fn_redis_command(&c->redis, "SET %s %s XX KEEPTTL", key, state));
     }
 
+    /* its crashes are forgotten, but not that it may have been begun (worker/lua/reap.lua) */
+    if (rc == 0) {
+        (void) snprintf(key, sizeof(key), FN_K_CRASH, id);
+        rc = fn_ctl_done(fn_redis_command(&c->redis, "SET %s 0 EX 120", key));
+    }
+
+    if (rc == 0) {
+        rc = fn_ctl_done(fn_redis_command(&c->redis, "SET %s 1 EX 120 NX", FN_K_CRASHED));
+    }
+
     if (rc == 0) {
         (void) snprintf(key, sizeof(key), FN_K_QUEUE, fn_task_lane(t), t->env.prio);
         rc = fn_ctl_done(fn_redis_command(&c->redis, "LPUSH %s %b", key, b.data, b.len));

@@ -1,6 +1,7 @@
 #!lua flags=allow-oom
 -- One job out of a slot whose owner has gone: back to the right end of its queue, or, if it was there for the third
 -- time when a process died, to the dead letters.
+-- What its process was not doing may have been begun as well: for as long as that matters (pool.open) a count of 0 says so.
 -- KEYS slot, queue, crash count, crashed mark, dead letters, job state, reply list, the lane's jobs in work.
 -- ARGV envelope, suspect (0 or 1), limit, dead envelope, reply or '', state, dead letters kept.  Answer: 0 gone, 1 back, 2 dead.
 local call = redis.call
@@ -22,6 +23,9 @@ if ARGV[2] == '1' then
         end
         return 2
     end
+else
+    call('SET', KEYS[3], 0, 'NX', 'EX', 120)
+    if call('TTL', KEYS[4]) < 120 then call('SET', KEYS[4], 1, 'EX', 120) end
 end
 call('RPUSH', KEYS[2], ARGV[1])
 return 1
