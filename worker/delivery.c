@@ -276,7 +276,7 @@ fn_delivery_suspects(fn_delivery_t *d, fn_batch_t *batch)
     for (i = 0; i < batch->n; i++) {
         count = known ? a->element[i] : NULL;
         batch->task[i].again = count == NULL || count->type == REDIS_REPLY_STRING;
-        batch->task[i].suspect = count == NULL || (count->type == REDIS_REPLY_STRING && strcmp(count->str, "0") != 0);
+        batch->task[i].suspect = count == NULL ? 1 : count->type == REDIS_REPLY_STRING ? (unsigned) strtoul(count->str, NULL, 10) : 0;
     }
 
     if (a != NULL) {

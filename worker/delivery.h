@@ -21,7 +21,7 @@ typedef struct {
     fn_job_env_t     env;           /* parsed; spans into raw */
     const fn_job_t  *job;           /* row of the table, also for ":call" and ":commit"; NULL = unknown */
     char             step;          /* 0 = first, 'c' = ":call", 'm' = ":commit" */
-    int              suspect;       /* it has taken a process down before: run it alone */
+    unsigned         suspect;       /* how often it was at work when a process died: if it was, run it alone */
     int              again;         /* it was in other hands before, which may have begun it */
     int              cancelled;     /* an operator wants it to end */
     const char      *why;           /* it dies: for its letter; NULL = unknown */
