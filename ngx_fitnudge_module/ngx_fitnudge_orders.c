@@ -9,6 +9,7 @@
 
 
 static void ngx_fitnudge_orders_loaded(ngx_fitnudge_op_t *op, ngx_int_t rc, void *data);
+static void ngx_fitnudge_orders_failed(void);
 
 
 typedef struct {
@@ -24,7 +25,9 @@ static ngx_fitnudge_lane_t  ngx_fitnudge_lanes[LANES] = { { "sql", 0, 0, 0 }, { 
 
 static struct {
     ngx_uint_t  loading;        /* answers that are awaited */
+    ngx_msec_t  timeout;
     unsigned    stale:1;
+    unsigned    failed:1;       /* one of the answers: the next tick asks again, or whoever hears of a new connection */
 } ngx_fitnudge_orders;
 
 
@@ -63,12 +66,15 @@ ngx_fitnudge_orders_load(ngx_msec_t timeout)
         return;
     }
 
+    /* the last answer that finds the flag set again was overtaken by another change */
     ngx_fitnudge_orders.stale = 0;
+    ngx_fitnudge_orders.failed = 0;
+    ngx_fitnudge_orders.timeout = timeout;
 
     for (i = 0; i < LANES; i++) {
         op = ngx_fitnudge_op_create(NULL, timeout, ngx_fitnudge_orders_loaded, &ngx_fitnudge_lanes[i]);
         if (op == NULL) {
-            ngx_fitnudge_orders.stale = 1;
+            ngx_fitnudge_orders_failed();
             return;
         }
 
@@ -79,7 +85,7 @@ ngx_fitnudge_orders_load(ngx_msec_t timeout)
         lens[2] = ngx_strlen(argv[2]);
 
         if (ngx_fitnudge_redis_command(op, 3, argv, lens) != NGX_OK) {
-            ngx_fitnudge_orders.stale = 1;
+            ngx_fitnudge_orders_failed();
             return;
         }
 
@@ -97,11 +103,23 @@ ngx_fitnudge_orders_loaded(ngx_fitnudge_op_t *op, ngx_int_t rc, void *data)
     ngx_fitnudge_orders.loading--;
 
     if (rc != NGX_OK || (reply->type != REDIS_REPLY_STRING && reply->type != REDIS_REPLY_NIL)) {
-        ngx_fitnudge_orders.stale = 1;
-        return;
+        ngx_fitnudge_orders_failed();
+
+    } else {
+        lane->stopped = reply->type == REDIS_REPLY_STRING;
     }
 
-    lane->stopped = reply->type == REDIS_REPLY_STRING;
+    if (ngx_fitnudge_orders.loading == 0 && !ngx_fitnudge_orders.failed) {
+        ngx_fitnudge_orders_load(ngx_fitnudge_orders.timeout);
+    }
+}
+
+
+static void
+ngx_fitnudge_orders_failed(void)
+{
+    ngx_fitnudge_orders.failed = 1;
+    ngx_fitnudge_orders.stale = 1;
 }
 
 
