@@ -24,8 +24,9 @@ sub stack (%o) {
 
 sub user ($s) { my $u = new_user($s); make_pro($s, $u); return $u }
 
-# Envelopes that each make one goal
-sub jobs ($u, $n = $BATCH) { $round++; return map { my ($id, $e) = envelope('goals.create', $u->{id}, { title => "r$round $_", frequency => 1 }); $e } 1 .. $n }
+# Envelopes that each make one goal; more of the same round
+sub more ($u, @n) { return map { my ($id, $e) = envelope('goals.create', $u->{id}, { title => "r$round $_", frequency => 1 }); $e } @n }
+sub jobs ($u, $n = $BATCH) { $round++; return more($u, 1 .. $n) }
 
 sub push_jobs ($s, @e) { while (my @some = splice @e, 0, 100) { $s->redis(LPUSH => '{fn}:q:sql:n', @some) } }
 
@@ -55,16 +56,25 @@ my $u = user($s);
 subtest 'kill -9 at each point of the loop' => sub {
     for my $point (qw(executor.taken executor.after_commit executor.before_finish executor.after_finish)) {
         my $before = deaths($s, 'sql');
+        my $sent = $BATCH;
         push_jobs($s, jobs($u));
         restart_pool($s, FN_FAULT => "$point:1/12");
-        ok(poll(30, sub { deaths($s, 'sql') > $before }), "$point: there were deaths");
+        # more work until somebody has drawn the lot
+        my $died = poll(120, sub {
+            return 1 if deaths($s, 'sql') > $before;
+            return 0 if $s->redis(LLEN => '{fn}:q:sql:n');
+            push_jobs($s, more($u, $sent + 1 .. $sent + 50));
+            $sent += 50;
+            return 0;
+        });
+        ok($died, "$point: there were deaths");
         poll(20, sub { my @odd = consistent($s, 0); !@odd });
         restart_pool($s);
         poll(20, sub { my @odd = consistent($s, 0); !@odd });
         # who was at work in three deaths is held to be the cause: an operator sends it again
         system($s->dir . '/bin/fitnudgectl', '-c', $s->dir . '/nginx.conf', 'dead', 'replay', 'sql', 'all') if $s->redis(ZCARD => '{fn}:dead:sql');
-        settled($s, $point);
-        diag("$point: " . (deaths($s, 'sql') - $before) . ' deaths');
+        settled($s, $point, $sent);
+        note("$point: " . (deaths($s, 'sql') - $before) . ' deaths');
     }
 };
 
@@ -75,7 +85,7 @@ subtest 'kill -9 while it calls a provider' => sub {
         restart_pool($s, FN_FAULT => "$point:1/6");
         my $before = $s->sql('SELECT count(*) FROM motivations');
         my $sent = 0;
-        for (1 .. 8) {
+        for (1 .. 60) {
             if (my @cached = grep { length } $s->redis(KEYS => 'ai:message:*')) { $s->redis(DEL => @cached) }
             my @e = map { (envelope('motivation.generate', $u->{id}, { goal_id => $_ }))[1] } @goal;
             $s->redis(LPUSH => '{fn}:q:sql:n', @e);
