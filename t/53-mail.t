@@ -1,5 +1,5 @@
 # Mails by way of a mail server that is none of ours: Exim, with STARTTLS, TLS and AUTH, in a directory and on ports of its own. What it
-# has delivered is read by Email::MIME.
+# has delivered is read by Email::MIME. FITNUDGE_MAIL_HTML=<directory> keeps the HTML of each, to be looked at.
 use Mojo::Base -strict, -signatures;
 use FindBin;
 use lib "$FindBin::Bin/lib";
