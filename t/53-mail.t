@@ -24,6 +24,8 @@ if (!$ENV{FITNUDGE_OWN_MOUNTS}) {
     exec 'unshare', '-m', 'env', 'FITNUDGE_OWN_MOUNTS=1', $^X, $0 or die "unshare: $!\n";
 }
 
+binmode $_, ':encoding(UTF-8)' for map { Test::More->builder->$_ } qw(output failure_output todo_output);
+
 my $s = FitNudge::Test::Stack->new(nginx_workers => 1)->prepare;
 my $dir = $s->dir;
 my %port = map { $_ => free_port('127.0.0.1') } qw(starttls tls);
@@ -251,4 +253,10 @@ subtest 'a certificate that nobody has signed' => sub {
 };
 
 $s->assert_clean(qr/provider (?:failed|refused)|an operator is needed/);
+
+# Exim's processes for connections and deliveries end a little later, and write until then
+$s->stop_process('pool', 'TERM', 35);
+my $group = $s->pid('exim');
+$s->stop_process('exim', 'TERM', 10);
+poll(20, sub { !kill 0, -$group });
 done_testing;
