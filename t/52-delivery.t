@@ -3,66 +3,25 @@ use Mojo::Base -strict, -signatures;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use FitNudge::Test::Contract;
+use FitNudge::Test::Services;
 use FitNudge::Test::Stack;
-use FitNudge::Util qw(free_port spew);
-use Mojo::File qw(path);
-use Mojo::JSON qw(decode_json encode_json true false);
+use Mojo::JSON qw(true);
 use Test::More;
-use Time::HiRes qw(time);
 
 our $s = FitNudge::Test::Stack->new(nginx_workers => 1);
-$s->prepare;
-my $dir = $s->dir;
-my %url;
-
-sub fake ($name, %env) {
-    $url{$name} = 'http://127.0.0.1:' . free_port('127.0.0.1');
-    $s->spawn($name, { log => "$name.log", death => 'TERM', env => \%env }, $^X, $s->root . "/t/fakes/$name.pl", 'daemon', '-m', 'production', '-l', $url{$name});
-}
-sub wish ($name, $mode, %opt) { $s->ua->post("$url{$name}/_fake", json => { mode => $mode, %opt })->result->code == 200 or die "$name does not answer" }
-sub requests ($name) { @{ $s->ua->get("$url{$name}/_fake/requests")->result->json } }
-sub mails () { @{ $s->ua->get("$url{smtp}/_fake/mails")->result->json } }
-
-system("openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out $dir/fcm.pem 2>/dev/null && openssl pkey -in $dir/fcm.pem -pubout -out $dir/fcm.pub 2>/dev/null") == 0 or die;
-my $smtp = free_port('127.0.0.1');
-fake('fcm', FAKE_FCM_PUBLIC_KEY => "$dir/fcm.pub", FAKE_FCM_EMAIL => 'pool@p1.iam.gserviceaccount.com');
-fake('smtp', FAKE_SMTP_PORT => $smtp, FAKE_SMTP_AUTH => 'user@fitnudge.example:test-key');
-fake('elevenlabs');
-fake('r2');
-fake('slack');
-for my $name (sort keys %url) {
-    $s->_await($name, 20, sub { defined(eval { $s->ua->get("$url{$name}/_fake/none")->result->code }) }, "$name.log");
-}
-spew("$dir/fcm.json", encode_json({ type => 'service_account', project_id => 'p1', private_key_id => 'kid1', client_email => 'pool@p1.iam.gserviceaccount.com',
-    token_uri => "$url{fcm}/token", private_key => path("$dir/fcm.pem")->slurp }), 0644);
-
-@{ $s->{env} }{qw(KEY R2_ID R2_SECRET SLACK)} = ('test-key', 'AKIDEXAMPLE', 'wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY', "$url{slack}/services/T/B/X");
-my $pool = <<"CONF";
-fcm_service_account file:$dir/fcm.json; fcm_base_url $url{fcm};
-smtp_host 127.0.0.1; smtp_port $smtp; smtp_tls off; smtp_username user\@fitnudge.example; smtp_password env:KEY; smtp_from coach\@fitnudge.example;
-mail_templates ${\ $s->root}/conf/templates/mail; mail_link_url https://api.fitnudge.example;
-elevenlabs_base_url $url{elevenlabs}/v1; elevenlabs_api_key env:KEY; elevenlabs_voices "base1 calm/fr=frenchcalm1";
-r2_endpoint $url{r2}; r2_access_key env:R2_ID; r2_secret_key env:R2_SECRET; r2_bucket media;
-slack_webhook_url env:SLACK;
-CONF
-$s->{pool} = $pool;
+my $services = FitNudge::Test::Services->new(stack => $s)->start(qw(fcm smtp elevenlabs r2 slack));
+$s->{pool} = $services->conf;
 $s->start;
+
+sub wish (@args) { $services->wish(@args) }
+sub requests ($name) { $services->requests($name) }
+sub mails () { $services->mails }
+sub follow (@args) { $services->follow(@args) }
+sub outcome ($id) { $services->outcome($id) }
 
 my ($ann, $bob) = map { new_user($s) } 1 .. 2;
 make_pro($s, $ann);
 
-# A job of the pool's own, as another job would have left it
-my $n = 0;
-sub follow ($job, $user, $body, $id = sprintf('01900000-0000-7000-8000-%012d', ++$n)) {
-    my $request = '{"params":{},"body":' . encode_json($body) . ',"meta":{}}';
-    $s->redis(LPUSH => '{fn}:q:sql:l', "w1 $id $job l " . int(time * 1000) . " 0 0 $user - -\n$request");
-    return $id;
-}
-sub outcome ($id) {
-    my $body;
-    poll(25, sub { ($body) = map { $_->[0] } $s->rows("SELECT body FROM inbox WHERE job_id = '$id' AND state = 'done'"); defined $body });
-    return defined $body ? decode_json($body) : { status => 'no answer' };
-}
 sub devices ($u) { sort map { $_->[0] } $s->rows("SELECT token FROM devices WHERE user_id = '$u->{id}'") }
 sub add ($u, $token, $platform = 'android') { call($s, POST => '/users/me/devices', token => $u->{token}, json => { platform => $platform, token => $token }) }
 
@@ -88,8 +47,7 @@ subtest 'pushes' => sub {
     is_deeply(outcome($id), { devices => 4 }, 'one job for each device');
     ok(poll(25, sub { join(' ', devices($ann)) eq 'phone watch' }), 'those that will never take a message are forgotten') or diag(join ' ', devices($ann));
     my %sent;
-    ok(poll(20, sub { %sent = map { $_->{json}{message}{token} => $_->{json}{message} } grep { ref $_->{json} && $_->{json}{message} } map { +{ %$_, json => scalar($_->{json} // eval { decode_json($_->{body} // '') }) } } requests('fcm');
-        $sent{phone} && $sent{watch} }), 'the others are told');
+    ok(poll(20, sub { %sent = map { $_->{token} => $_ } $services->pushes; $sent{phone} && $sent{watch} }), 'the others are told');
     is($sent{phone}{notification}{title}, 'Time to run', 'what');
     is($sent{phone}{data}{goal_id}, 'g1', 'with its data');
     is($sent{phone}{android}{notification}{sound}, 'default', 'with a sound');
@@ -133,7 +91,7 @@ subtest 'speech' => sub {
     my $res = call($s, POST => '/ai/voice', token => $pro->{token}, json => { motivation_id => $message });
     status_ok($res, 200, 'of a message') or diag(grep { /voice/ } split /^/m, $s->pool_log);
     my $at = $res->json->{voice_url} // '';
-    like($at, qr/^\Q$url{r2}\E.*X-Amz-Signature=/, 'an address');
+    like($at, qr/^\Q${\ $services->url->{r2}}\E.*X-Amz-Signature=/, 'an address');
     my $sound = $s->ua->get($at)->result;
     is($sound->code, 200, 'at which it is heard');
     is($sound->headers->content_type, 'audio/mpeg', 'as sound');

@@ -546,6 +546,10 @@ fn_ctl_doctor(const char *conf, int json)
     doctor_services(&d);
     doctor_mail(&d);
 
+    if (strcmp(s.cron, "off") == 0) {
+        say(&d, FN_OFF, "cron", "to switch it on set cron on in fitnudge_worker { }", "nothing is begun by the clock");
+    }
+
     PQfinish(d.db);
     fn_redis_close(&d.redis);
     fn_settings_free(&s);
