@@ -188,11 +188,10 @@ BEGIN
 
     UPDATE public.users x SET password_hash = p_ctx ->> 'password_hash', version = x.version + 1, updated_at = now() WHERE x.id = u.id;
     DELETE FROM public.password_resets t WHERE t.user_id = u.id;
-    PERFORM pool.signin_forget(u.email), pool.end_sessions(u.id, NULL);
 
-    -- also tokens of somebody else's making; not those of this second, as the user may be signing in already
+    -- first of all tokens, also those of somebody else's making, at once; not those of this second, as the user may be signing in already
     PERFORM pool.revoke(u.id, format('user:%s:%s', u.id, floor(extract(epoch FROM clock_timestamp()))::bigint), now() + interval '1 day'),
-            pool.audit(p_req, 'password_reset', u.id);
+            pool.end_sessions(u.id, NULL), pool.signin_forget(u.email), pool.audit(p_req, 'password_reset', u.id);
     RETURN pool.ok(200, '{"message":"Password changed. Sign in with the new one."}');
 END
 $$;

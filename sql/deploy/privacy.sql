@@ -120,13 +120,15 @@ BEGIN
         RETURN v_refused;
     END IF;
 
+    -- before anything else that is told of: a reply carries no more than 32 tags
+    PERFORM pool.revoke_user(p_user), pool.end_sessions(p_user, NULL);
+
     UPDATE public.users SET deleted_at = now(), version = version + 1, updated_at = now() WHERE id = p_user;
     DELETE FROM public.follows WHERE follower_id = p_user OR followee_id = p_user;
     DELETE FROM public.devices WHERE user_id = p_user;
     DELETE FROM public.email_verifications WHERE user_id = p_user;
     DELETE FROM public.password_resets WHERE user_id = p_user;
-    PERFORM pool.end_sessions(p_user, NULL), pool.revoke_user(p_user),
-            pool.audit(p_req, 'account_deletion', p_user, p_user, '{"reason":"the user asked for it"}'),
+    PERFORM pool.audit(p_req, 'account_deletion', p_user, p_user, '{"reason":"the user asked for it"}'),
             pool.mail_account(p_user, 'account_deleted', '{}', NULL);
 
     RETURN pool.ok(200, '{"message":"Account and data deleted successfully"}', pool.clear_cookies(p_req));
@@ -158,7 +160,9 @@ $$;
 CREATE FUNCTION pool.purge_users(p_now timestamptz, p_limit int DEFAULT 500) RETURNS int
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 DECLARE
+    c_jobs CONSTANT int := 50;      -- that one batch may leave behind
     v_users uuid[];
+    v_limit int;
     p public.personal_data;
 BEGIN
     v_users := ARRAY(SELECT u.id FROM public.users u WHERE u.deleted_at < p_now - interval '30 days' ORDER BY u.deleted_at LIMIT 5
@@ -168,7 +172,8 @@ BEGIN
     END IF;
 
     FOR p IN SELECT x.* FROM public.personal_data x WHERE x.bulk OR x.object_key IS NOT NULL ORDER BY x.place DESC, x.relation LOOP
-        IF pool.purge_rows(p, v_users, p_limit) >= p_limit THEN
+        v_limit := CASE WHEN p.object_key IS NULL THEN p_limit ELSE least(p_limit, c_jobs) END;
+        IF pool.purge_rows(p, v_users, v_limit) >= v_limit THEN
             RETURN p_limit;
         END IF;
     END LOOP;

@@ -1,6 +1,6 @@
 -- Locks, suspension, verified addresses, new passwords, follows and consents, as jobs through pool.settle.
 BEGIN;
-SELECT plan(64);
+SELECT plan(67);
 
 CREATE FUNCTION pg_temp.run(p_job text, p_user uuid, p_body jsonb DEFAULT '{}', p_ctx jsonb DEFAULT NULL, p_meta jsonb DEFAULT '{}', p_params jsonb DEFAULT '{}',
                             p_id uuid DEFAULT gen_random_uuid()) RETURNS pool.settled
@@ -103,6 +103,14 @@ INSERT INTO public.sessions (id, user_id, expires_at, access_until) SELECT x::uu
 SELECT is(pg_temp.says(pg_temp.run('auth.password_change', pg_temp.user('c'), '{}', '{"ok":false,"hash":"h2"}')), '400 current_password match', 'a wrong password changes nothing');
 SELECT is((pg_temp.run('auth.password_change', pg_temp.user('c'), '{}', '{"ok":true,"hash":"h2","password_hash":"h3"}', '{"session_id":"01900000-0000-7000-8000-0000000000c1"}')).status, 204, 'the right one does');
 SELECT is((SELECT array_agg(id) FROM public.sessions WHERE user_id = pg_temp.user('c')), '{01900000-0000-7000-8000-0000000000c1}', 'and ends other sessions');
+
+INSERT INTO public.sessions (user_id, expires_at, access_until) SELECT pg_temp.user('c'), now() + interval '1 day', now() + interval '1 day' FROM generate_series(1, 40);
+CREATE TEMP TABLE many AS SELECT * FROM pg_temp.run('auth.password_change', pg_temp.user('c'), '{}', '{"ok":true,"hash":"h3","password_hash":"h3"}', '{"session_id":"01900000-0000-7000-8000-0000000000c1"}');
+SELECT is((SELECT array[status, cardinality(tags)] FROM many), '{204,42}', 'sessions without number');
+SELECT is((SELECT change_ids FROM many), NULL, 'are more than a reply carries, and left to the sweep');
+INSERT INTO public.password_resets (id, user_id, token_hash, expires_at) SELECT id, id, 't9', now() + interval '1 hour' FROM u WHERE who = 'd';
+INSERT INTO public.sessions (user_id, expires_at, access_until) SELECT pg_temp.user('d'), now() + interval '1 day', now() + interval '1 day' FROM generate_series(1, 40);
+SELECT matches((pg_temp.run('auth.password_reset', NULL, '{}', '{"token_hash":"t9","password_hash":"h2"}')).tags[2], '^revoked:user:', 'but a reset revokes all with one');
 
 -- follows
 CREATE FUNCTION pg_temp.follow(p_job text, p_who text, p_whom text) RETURNS text LANGUAGE sql
