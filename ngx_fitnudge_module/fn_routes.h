@@ -28,6 +28,8 @@ typedef enum { FN_LIMIT_NONE, FN_LIMIT_ANONYMOUS, FN_LIMIT_USER, FN_LIMIT_AI, FN
 
 #define FN_R_REPLICA      0x08      /* a read replica may answer while its lag is small */
 #define FN_R_SLOW         0x10      /* goes over the connections of slow statements */
+#define FN_R_DOWNLOAD     0x100     /* a file to be kept: Content-Disposition */
+#define FN_R_TOLD         0x80      /* each answer is told to the pool: the job that has the function's name; not with a cache */
 
 /* Who shares a cached answer. */
 typedef enum { FN_CACHE_NONE, FN_CACHE_USER, FN_CACHE_PUBLIC } fn_cache_scope_e;

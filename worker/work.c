@@ -166,8 +166,8 @@ fn_work_start(fn_work_env_t *e, fn_work_t *w, fn_task_t *t)
         return;
     }
 
-    /* the edge has answered 503 for it, and nobody may come in with a password that was given up on */
-    if ((t->job->flags & FN_JOB_SENSITIVE) && t->env.deadline_ms != 0 && fn_now_ms() > t->env.deadline_ms) {
+    /* the edge has answered 503 for it, and nobody may come in with a password that was given up on; who is signed in was promised an answer */
+    if ((t->job->flags & FN_JOB_SENSITIVE) && t->env.user.n == 0 && t->env.deadline_ms != 0 && fn_now_ms() > t->env.deadline_ms) {
         w->state = FN_WORK_DROPPED;
         w->why = "past its deadline";
         return;

@@ -111,7 +111,8 @@ DECLARE
     v_device uuid;
     n int := 0;
 BEGIN
-    FOR v_device IN SELECT d.id FROM public.devices d WHERE d.user_id = p_user ORDER BY d.seen_at DESC LOOP
+    FOR v_device IN SELECT d.id FROM public.devices d JOIN public.users u ON u.id = d.user_id
+                    WHERE d.user_id = p_user AND u.is_visible ORDER BY d.seen_at DESC LOOP
         PERFORM pool.follow('push.device', p_user, jsonb_build_object('params', '{}'::jsonb,
                             'body', (p_req -> 'body') || jsonb_build_object('device_id', v_device), 'meta', '{}'::jsonb));
         n := n + 1;
@@ -156,20 +157,24 @@ CREATE FUNCTION pool.address_hash(p_address text) RETURNS bytea
 LANGUAGE sql IMMUTABLE STRICT
 RETURN pool.digest(convert_to(lower(btrim(p_address)), 'UTF8'), 'sha256');
 
--- {"template","to","name","language","vars"}. Mails about the account itself go to everybody.
+-- {"template","to","name","language","vars","secret"}. Mails about the account itself go to everybody, also to who is suspended; who has left
+-- gets one more. "secret" is what only the pool can put into the mail (worker/jobs/account.c).
 CREATE FUNCTION jobs.mail_prepare(p_id uuid, p_user uuid, p_req jsonb) RETURNS pool.reply
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 DECLARE
     b jsonb := p_req -> 'body';
+    u record;
     v_stopped boolean;
     v_status text;
 BEGIN
-    IF NOT EXISTS (SELECT FROM public.users WHERE id = p_user) THEN
+    SELECT x.deleted_at, x.is_visible INTO u FROM public.users x WHERE x.id = p_user;
+    IF NOT FOUND OR (u.deleted_at IS NOT NULL AND b ->> 'template' <> 'account_deleted') THEN
         RETURN pool.ok(200, '{"status":"gone"}');
     END IF;
 
     v_stopped := b ->> 'template' NOT IN ('verification', 'password_reset', 'account_deleted', 'data_export', 'payment_failed', 'payment_receipt')
-                 AND EXISTS (SELECT FROM public.mail_suppressions s WHERE s.address_hash = pool.address_hash(b ->> 'to'));
+                 AND (NOT u.is_visible
+                      OR EXISTS (SELECT FROM public.mail_suppressions s WHERE s.address_hash = pool.address_hash(b ->> 'to')));
 
     INSERT INTO public.mails AS m (id, user_id, template, language, recipient, status, ended_at)
     VALUES (p_id, p_user, b ->> 'template', b ->> 'language', b ->> 'to', CASE WHEN v_stopped THEN 'suppressed' ELSE 'sending' END,
@@ -182,7 +187,7 @@ BEGIN
     END IF;
 
     RETURN pool.ok(0, jsonb_build_object('template', b ->> 'template', 'language', b ->> 'language', 'to', b ->> 'to', 'name', coalesce(b ->> 'name', ''),
-                                         'user_id', p_user, 'vars', coalesce(b -> 'vars', '{}'))::text);
+                                         'user_id', p_user, 'vars', coalesce(b -> 'vars', '{}'), 'secret', b -> 'secret')::text);
 END
 $$;
 

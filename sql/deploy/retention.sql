@@ -53,40 +53,6 @@ INSERT INTO public.retention (name, place, relation, "column", keep, routine) VA
 
 RESET ROLE;
 
--- Accounts that were closed more than 30 days ago, for good. What a person has much of goes first, in pieces: deleting the account
--- deletes all that is left in one statement.
-CREATE FUNCTION pool.purge_users(p_now timestamptz, p_limit int DEFAULT 500) RETURNS int
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
-DECLARE
-    v_users uuid[];
-    v_count int;
-BEGIN
-    v_users := ARRAY(SELECT u.id FROM public.users u WHERE u.deleted_at < p_now - interval '30 days' ORDER BY u.deleted_at LIMIT 5
-                     FOR UPDATE SKIP LOCKED);
-    IF v_users = '{}' THEN
-        RETURN 0;
-    END IF;
-
-    DELETE FROM public.checkins c USING (SELECT x.id, x.date FROM public.checkins x WHERE x.user_id = ANY (v_users) LIMIT p_limit) d
-    WHERE c.id = d.id AND c.date = d.date;
-    GET DIAGNOSTICS v_count = ROW_COUNT;
-    IF v_count = p_limit THEN
-        RETURN p_limit;
-    END IF;
-
-    DELETE FROM public.motivations m WHERE m.id IN (SELECT x.id FROM public.motivations x WHERE x.user_id = ANY (v_users) LIMIT p_limit);
-    GET DIAGNOSTICS v_count = ROW_COUNT;
-    IF v_count = p_limit THEN
-        RETURN p_limit;
-    END IF;
-
-    DELETE FROM public.users u WHERE u.id = ANY (v_users);
-
-    -- there may be more accounts
-    RETURN CASE WHEN cardinality(v_users) = 5 THEN p_limit ELSE 1 END;
-END
-$$;
-
 -- The daily clean-up. A batch ends when it has taken a second. p_state: {"at":place and name of the row to go on with}.
 CREATE FUNCTION pool.cron_cleanup(p_now timestamptz, p_state jsonb) RETURNS jsonb
 LANGUAGE plpgsql AS $$
@@ -129,9 +95,6 @@ END
 $$;
 
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA pool FROM PUBLIC;
-GRANT CREATE ON SCHEMA pool TO fitnudge_clock;
-ALTER FUNCTION pool.purge_users(timestamptz, int) OWNER TO fitnudge_clock;
-REVOKE CREATE ON SCHEMA pool FROM fitnudge_clock;
 GRANT EXECUTE ON FUNCTION pool.cron_cleanup(timestamptz, jsonb) TO fitnudge_clock;
 
 COMMIT;

@@ -17,6 +17,16 @@ const fn_job_t fn_jobs[] = {
     { "auth.login",        "auth", 'n', "auth_login_find",  "auth_login",         5000, SOON,  FN_JOB_SENSITIVE },
     { "auth.refresh",      "sql",  'h', NULL,               "auth_refresh",       5000, SOON,  FN_JOB_SENSITIVE },
     { "auth.logout",       "sql",  'h', NULL,               "auth_logout",        5000, SOON,  0 },
+    { "auth.verify_email", "sql",  'n', "auth_verify_find", "auth_verify_email",  5000, SOON,  FN_JOB_SENSITIVE },
+    { "auth.verify_resend", "sql", 'n', NULL,               "auth_verify_resend", 5000, SOON,  0 },
+    { "auth.password_forgot", "sql", 'n', NULL,             "auth_password_forgot", 5000, SOON, 0 },
+    { "auth.password_reset", "auth", 'n', NULL,             "auth_password_reset", 5000, SOON, FN_JOB_SENSITIVE },
+    { "auth.password_change", "auth", 'n', "auth_password_find", "auth_password_change", 5000, SOON, FN_JOB_SENSITIVE },
+    { "users.delete",      "auth", 'n', "auth_password_find", "users_delete",     5000, SOON,  FN_JOB_SENSITIVE },
+    /* a trigger counts: rows of other people are locked */
+    { "users.follow",      "sql",  'n', NULL,               "users_follow",       5000, SOON,  FN_JOB_ALONE },
+    { "users.unfollow",    "sql",  'n', NULL,               "users_unfollow",     5000, SOON,  FN_JOB_ALONE },
+    { "consents.set",      "sql",  'n', NULL,               "consents_set",       5000, SOON,  0 },
     { "sessions.delete",   "sql",  'n', NULL,               "sessions_delete",    5000, SOON,  0 },
     { "users.update",      "sql",  'n', NULL,               "users_update",       5000, SOON,  0 },
     { "goals.create",      "sql",  'n', NULL,               "goals_create",       5000, SOON,  0 },
@@ -34,6 +44,8 @@ const fn_job_t fn_jobs[] = {
     { "voice.create",      "sql",  'n', "voice_prepare",    "voice_create",      30000, SOON,  0 },
 
     /* made by other jobs and by the clock; nobody waits for them */
+    { "auth.password_mail", "sql", 'n', NULL,               "auth_password_mail",    0, LATER, 0 },
+    { "users_data",        "sql",  'l', NULL,               "users_data",            0, LATER, 0 },
     { "push.send",         "sql",  'n', NULL,               "push_send",             0, LATER, 0 },
     { "push.device",       "sql",  'n', "push_device_prepare", "push_device",        0, LATER, 0 },
     { "mail.send",         "sql",  'n', "mail_prepare",     "mail_send",             0, LATER, FN_JOB_SENSITIVE },
