@@ -142,7 +142,10 @@ int fn_meta_find(const fn_span_t *req, const char *name, fn_span_t *value);
 
 /* The 500 of a job that cannot be done, in the contract's shape. */
 void fn_internal_error(fn_buf_t *b, const fn_task_t *t);
-/* The envelope as it can be queued again: attempt 0, no deadline, no reply, and without the body if that is sensitive. */
+/*
+ * The envelope as it can be queued again: with all its tries, no deadline, no reply, and without the body if that is sensitive; from the
+ * first step if that is all it needs (FN_JOB_STORED).
+ */
 void fn_fresh_envelope(fn_buf_t *b, const fn_task_t *t);
 
 /*

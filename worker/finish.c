@@ -432,7 +432,12 @@ fn_fresh_envelope(fn_buf_t *b, const fn_task_t *t)
     env.deadline_ms = 0;                    /* nobody waits any more, and who queues it again wants it done */
     env.reply_to.n = 0;
 
-    if (t->job == NULL || (t->job->flags & FN_JOB_SENSITIVE)) {
+    if (t->job != NULL && (t->job->flags & FN_JOB_STORED)) {
+        env.job = fn_span(t->job->name);    /* from its first step, which finds the rest; its row of the inbox is "running" already, */
+        env.attempt = 1;                    /* and from the second try on that is its own */
+        env.body = fn_span("{\"params\":{},\"body\":{},\"meta\":{}}");
+
+    } else if (t->job == NULL || (t->job->flags & FN_JOB_SENSITIVE)) {
         env.body = fn_span("{}");
     }
 

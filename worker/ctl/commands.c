@@ -497,7 +497,7 @@ fn_ctl_replay_one(fn_ctl_t *c, const fn_task_t *t)
     char         key[FN_KEY_MAX], id[FN_UUID_LEN + 1], state[64];
     fn_buf_t     b = FN_BUF_INIT;
 
-    if (t->job == NULL || (t->job->flags & FN_JOB_SENSITIVE)) {
+    if (t->job == NULL || (t->job->flags & (FN_JOB_SENSITIVE | FN_JOB_STORED)) == FN_JOB_SENSITIVE) {
         (void) fprintf(stderr, "fitnudgectl: %.*s (%.*s) cannot be replayed: %s\n", (int) t->env.id.n, t->env.id.p,
                        (int) t->env.job.n, t->env.job.p, t->job ? "its body was not kept" : "there is no such job");
         return 0;
