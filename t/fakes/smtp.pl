@@ -44,6 +44,7 @@ sub command ($s, $m, $line) {
         $m->{reading} = 1;
         return answer($s, '354 go on');
     }
+    return answer($s, '250 ok') if $line eq 'NOOP';
     return $s->write("221 bye\r\n" => sub ($stream) { $stream->close_gracefully }) if $line eq 'QUIT';
     answer($s, '500 what?');
 }
