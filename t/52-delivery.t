@@ -53,9 +53,9 @@ make_pro($s, $ann);
 
 # A job of the pool's own, as another job would have left it
 my $n = 0;
-sub follow ($job, $user, $body, $id = sprintf('01900000-0000-7000-8000-%012d', ++$n)) {
+sub follow ($job, $user, $body, $id = sprintf('01900000-0000-7000-8000-%012d', ++$n), $trace = '-') {
     my $request = '{"params":{},"body":' . encode_json($body) . ',"meta":{}}';
-    $s->redis(LPUSH => '{fn}:q:sql:l', "w1 $id $job l " . int(time * 1000) . " 0 0 $user - -\n$request");
+    $s->redis(LPUSH => '{fn}:q:sql:l', "w1 $id $job l " . int(time * 1000) . " 0 0 $user - $trace\n$request");
     return $id;
 }
 sub outcome ($id) {
@@ -161,12 +161,32 @@ subtest 'mails of which nobody knows whether they arrived' => sub {
     $s->redis(DEL => '{fn}:crashed');
 };
 
+subtest 'mails that died after they were sent' => sub {
+    my $id = sprintf('01900000-0000-7000-8000-%012d', ++$n);
+    $s->sql("INSERT INTO mails (id, user_id, template, language, recipient, status, content) VALUES ('$id', '$ann->{id}', 'welcome', 'en', 'x', 'sending', '{\"to\":\"x\"}')");
+    my ($request, $broken) = ('{"params":{},"body":{"vars":{"verification_code":"987123"}},"meta":{}}', '{"ctx":{},"result":{"refused":"perhaps"}}');
+    $s->redis(LPUSH => '{fn}:q:sql:n', "w1 $id mail.send:commit n " . int(time * 1000) . " 0 0 $ann->{id} - -\n" . length($request) . ' ' . length($broken) . "\n$request$broken");
+    ok(poll(20, sub { $s->redis(ZCARD => '{fn}:dead:sql') == 1 }), 'the commit fails');
+    unlike(join("\n", $s->redis(ZRANGE => '{fn}:dead:sql', 0, -1)), qr/987123/, 'its letter has nothing of the mail');
+    ctl(qw(dead replay sql), $id);
+    is_deeply(outcome($id), { status => 'unknown' }, 'it is not sent again');
+    is_deeply([of($id)], [], 'really');
+    is($s->redis(ZCARD => '{fn}:dead:sql'), 0, 'and is no dead letter any more');
+
+    $id = sprintf('01900000-0000-7000-8000-%012d', ++$n);
+    follow('mail.send', $ann->{id}, {}, $id);
+    is_deeply(outcome($id), { status => 'lost' }, 'what the database does not know either is lost');
+};
+
 subtest 'what an operator has to mend' => sub {
     my %mail = (template => 'verification', vars => { verification_code => '424242', expires_minutes => 15 });
     wish('smtp', 'login');
-    my $id = follow('mail.send', $ann->{id}, letter(%mail));
+    my $trace = '4bf92f3577b34da6a3ce929d0e0e4736';
+    my $id = follow('mail.send', $ann->{id}, letter(%mail), sprintf('01900000-0000-7000-8000-%012d', ++$n), "00-$trace-00f067aa0ba902b7-01");
     ok(poll(30, sub { dead() == 1 }), 'a refused login makes a dead letter of the mail') or diag($s->pool_log);
     like(letters(), qr/^d1 0 \d+ SMTP: the server refuses the user name or password\nw1 \Q$id\E mail\.send /, 'which says why');
+    is_deeply([sort map { $_->{msg} } grep { ($_->{trace_id} // '') eq $trace } map { eval { decode_json($_) } // () } split /\n/, $s->pool_log],
+        ['job is dead', 'provider refused'], 'the log names its trace');
     unlike(letters(), qr/424242|ann\@example/, 'and not what');
     is($s->sql("SELECT status FROM mails WHERE id = '$id'"), 'sending', 'it is still to be sent');
     is($s->sql("SELECT state FROM inbox WHERE job_id = '$id'"), 'running', 'and not done');

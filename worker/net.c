@@ -833,7 +833,7 @@ net_failed(fn_net_t *n, fn_net_exchange_t *x, fn_outcome_e outcome)
 static void
 net_log(fn_net_t *n, fn_net_exchange_t *x, const fn_response_t *r, fn_outcome_e outcome)
 {
-    char  rid[80], status[16], tried[16], ms[24];
+    char  rid[80], trace[FN_TRACE_ID_LEN + 1], status[16], tried[16], ms[24];
 
     n->child->entry->failures++;
 
@@ -843,8 +843,8 @@ net_log(fn_net_t *n, fn_net_exchange_t *x, const fn_response_t *r, fn_outcome_e 
     snprintf(ms, sizeof(ms), "%llu", (unsigned long long) (fn_mono_ms() - x->started_ms));
 
     fn_log(FN_LOG_WARN, outcome == FN_DEAD ? "provider refused" : "provider failed",
-           "provider", x->steps->call->name, "service", x->pair->service, "job_id", x->id, "request_id", rid, "status", status,
-           "tried", tried, "ms", ms,
+           "provider", x->steps->call->name, "service", x->pair->service, "job_id", x->id, "request_id", rid[0] ? rid : NULL,
+           "trace_id", fn_trace_id(&x->task, trace), "status", status, "tried", tried, "ms", ms,
            "error", x->too_large ? "the answer is too large"
                                  : r->transport_error != 0 ? curl_easy_strerror((CURLcode) r->transport_error) : NULL, NULL);
 }
@@ -947,13 +947,13 @@ net_give_up(fn_net_t *n, fn_net_exchange_t *x, const char *why)
 static void
 net_dead(fn_net_t *n, fn_net_exchange_t *x, const char *why)
 {
-    char      rid[80];
+    char      rid[80], trace[FN_TRACE_ID_LEN + 1];
     uint64_t  now;
 
     now = fn_now_ms();
     fn_request_id(&x->task, rid, sizeof(rid));
     fn_log(FN_LOG_ERROR, "job is dead", "job", x->task.job != NULL ? x->task.job->name : "unknown", "job_id", x->id,
-           "request_id", rid[0] ? rid : NULL, "reason", why, NULL);
+           "request_id", rid[0] ? rid : NULL, "trace_id", fn_trace_id(&x->task, trace), "reason", why, NULL);
     fn_count_job(x->task.job, FN_RESULT_DEAD, now > x->task.env.enqueued_ms ? now - x->task.env.enqueued_ms : 1);
 
     net_job(n, x);

@@ -174,6 +174,9 @@ BEGIN
         SELECT * INTO m FROM public.mails x WHERE x.id = p_id AND x.user_id = p_user;
         IF NOT FOUND THEN
             RETURN pool.ok(200, '{"status":"lost"}');
+        ELSIF (b ->> 'called')::boolean AND m.status = 'sending' THEN
+            -- it died after its call: once more may be once too often
+            UPDATE public.mails SET status = 'unknown', content = NULL, ended_at = now() WHERE id = p_id RETURNING * INTO m;
         END IF;
     ELSE
         v_stopped := b ->> 'template' NOT IN ('verification', 'password_reset', 'account_deleted', 'data_export', 'payment_failed', 'payment_receipt')
