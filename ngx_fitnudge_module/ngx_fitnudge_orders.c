@@ -234,8 +234,8 @@ ngx_fitnudge_orders_ask(const fn_job_t *job, ngx_msec_t interval)
 
 
 /*
- * Only a client's job at its first step and first try says by its age how long the queue is: others were put off, wait for
- * somebody else, or have come a long way.
+ * Only a client's job (it has a trace: those that jobs and the clock make have none) at its first step and first try says by its age how
+ * long the queue is: others were put off, or have come a long way.
  */
 
 static uint64_t
@@ -244,7 +244,7 @@ ngx_fitnudge_orders_enqueued(const redisReply *reply)
     fn_job_env_t  env;
 
     if (reply->type != REDIS_REPLY_STRING || fn_job_env_parse(&env, reply->str, reply->len) != 0
-        || env.attempt > 0 || env.deadline_ms == 0 || memchr(env.job.p, ':', env.job.n) != NULL)
+        || env.attempt > 0 || env.traceparent.n == 0 || memchr(env.job.p, ':', env.job.n) != NULL)
     {
         return 0;
     }
