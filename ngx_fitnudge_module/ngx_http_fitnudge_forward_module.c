@@ -20,11 +20,12 @@
 
 #define JOB_TTL        "86400"
 #define QUEUE_MAX      10000           /* default of fitnudge_queue_max */
+#define QUEUE_AGE      60000           /* and of fitnudge_queue_age, ms */
 
 
 typedef struct {
-    ngx_int_t  job_get;         /* statement */
-    ngx_int_t  queue_max;       /* jobs that may wait in a lane; 0: any number */
+    ngx_int_t                    job_get;       /* statement */
+    ngx_fitnudge_queue_limits_t  queue;
 } ngx_http_fitnudge_forward_main_conf_t;
 
 
@@ -50,6 +51,7 @@ static ngx_int_t ngx_http_fitnudge_job_send(ngx_http_request_t *r, ngx_uint_t st
 
 static void *ngx_http_fitnudge_forward_create_main_conf(ngx_conf_t *cf);
 static char *ngx_http_fitnudge_forward_init_main_conf(ngx_conf_t *cf, void *conf);
+static char *ngx_http_fitnudge_forward_queue_age(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 static char *ngx_http_fitnudge_forward_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child);
 static ngx_int_t ngx_http_fitnudge_forward_init(ngx_conf_t *cf);
 
@@ -62,8 +64,15 @@ static ngx_command_t  ngx_http_fitnudge_forward_commands[] = {
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
       ngx_conf_set_num_slot,
       NGX_HTTP_MAIN_CONF_OFFSET,
-      offsetof(ngx_http_fitnudge_forward_main_conf_t, queue_max),
+      offsetof(ngx_http_fitnudge_forward_main_conf_t, queue.depth),
       &ngx_http_fitnudge_queue_max_bounds },
+
+    { ngx_string("fitnudge_queue_age"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_fitnudge_forward_queue_age,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_fitnudge_forward_main_conf_t, queue.age),
+      NULL },
 
       ngx_null_command
 };
@@ -140,7 +149,7 @@ ngx_http_fitnudge_forward_handler(ngx_http_request_t *r)
 
     jmcf = ngx_http_get_module_main_conf(r, ngx_http_fitnudge_forward_module);
 
-    if (ngx_fitnudge_orders_refuse(fw->job->lane, (ngx_uint_t) jmcf->queue_max)) {
+    if (ngx_fitnudge_orders_refuse(fw->job, &jmcf->queue)) {
         ngx_fitnudge_count(NGX_FITNUDGE_M_WRITES_REFUSED, 1);
         return ngx_http_fitnudge_unavailable(r);
     }
@@ -322,8 +331,9 @@ ngx_http_fitnudge_forward_note(ngx_http_fitnudge_forward_t *fw)
 static void
 ngx_http_fitnudge_forward_push_done(ngx_fitnudge_op_t *op, ngx_int_t rc, void *reply)
 {
-    redisReply                   *rep = reply;
-    ngx_http_fitnudge_forward_t  *fw = op->data;
+    redisReply                                   *rep = reply;
+    ngx_http_fitnudge_forward_t                  *fw = op->data;
+    const ngx_http_fitnudge_forward_main_conf_t  *jmcf;
 
     if (rc == NGX_OK && rep->type == REDIS_REPLY_ERROR) {
         ngx_log_error(NGX_LOG_ERR, op->request->connection->log, 0,
@@ -331,7 +341,8 @@ ngx_http_fitnudge_forward_push_done(ngx_fitnudge_op_t *op, ngx_int_t rc, void *r
     }
 
     if (rc == NGX_OK && rep->type == REDIS_REPLY_INTEGER) {
-        ngx_fitnudge_orders_depth(fw->job->lane, rep->integer);
+        jmcf = ngx_http_get_module_main_conf(op->request, ngx_http_fitnudge_forward_module);
+        ngx_fitnudge_orders_added(fw->job, rep->integer, &jmcf->queue);
     }
 
     ngx_http_fitnudge_forward_acknowledged(fw, rc == NGX_OK && rep->type == REDIS_REPLY_INTEGER);
@@ -668,7 +679,8 @@ ngx_http_fitnudge_forward_create_main_conf(ngx_conf_t *cf)
 
     jmcf = ngx_pcalloc(cf->pool, sizeof(ngx_http_fitnudge_forward_main_conf_t));
     if (jmcf != NULL) {
-        jmcf->queue_max = NGX_CONF_UNSET;
+        jmcf->queue.depth = NGX_CONF_UNSET;
+        jmcf->queue.age = NGX_CONF_UNSET_MSEC;
     }
 
     return jmcf;
@@ -682,9 +694,38 @@ ngx_http_fitnudge_forward_init_main_conf(ngx_conf_t *cf, void *conf)
 
     (void) cf;
 
-    ngx_conf_init_value(jmcf->queue_max, QUEUE_MAX);
+    ngx_conf_init_value(jmcf->queue.depth, QUEUE_MAX);
+    ngx_conf_init_msec_value(jmcf->queue.age, QUEUE_AGE);
 
     return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_fitnudge_forward_queue_age(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    char                                   *rv;
+    ngx_str_t                              *value;
+    ngx_http_fitnudge_forward_main_conf_t  *jmcf = conf;
+
+    if (jmcf->queue.age != NGX_CONF_UNSET_MSEC) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (ngx_strcmp(value[1].data, "off") == 0) {
+        jmcf->queue.age = 0;
+        return NGX_CONF_OK;
+    }
+
+    rv = ngx_conf_set_msec_slot(cf, cmd, conf);
+
+    if (rv == NGX_CONF_OK && (jmcf->queue.age < 1000 || jmcf->queue.age > 86400000)) {
+        return "must be from 1s to 1d, or off";
+    }
+
+    return rv;
 }
 
 

@@ -162,5 +162,40 @@ subtest 'a lane that is too long' => sub {
     ok(poll(10, sub { add()->code == 202 }), 'writes are accepted again');
 };
 
+subtest 'a lane that stands still' => sub {
+    my $other = new_user($s);
+    $s->{shared} = 'fitnudge_queue_age 2s;';
+    $s->write_conf;
+    $s->reload_nginx;
+    sleep 1;
+    ctl('pause', 'sql');
+    settled();
+    my %code;
+    ok(poll(30, sub { $code{ $_->code }++ for map { add() } 1 .. 4; $code{503} }), 'is refused') or diag(explain \%code);
+    cmp_ok($code{202}, '>', 0, 'not at once');
+    ok(poll(10, sub { my @r = map { add() } 1 .. 8; !grep { $_->code != 503 } @r }), 'by every process');
+    my $waiting = waiting('sql');
+    my $r = add();
+    is($r->code, 503, 'and nobody has to try whether it still is');
+    ok($r->headers->header('Retry-After'), 'it says when to come back');
+    is(waiting('sql'), $waiting, 'nothing was added');
+    error_ok(call($s, POST => '/auth/login', json => { email => 'a@b.example', password => 'wrong password' }), 401, 'another lane moves');
+    is(call($s, POST => '/auth/logout', token => $other->{token}, headers => { Prefer => 'respond-async' }, ua => agent())->code, 202, 'so does another queue of the lane, for all one knows');
+    ctl('resume', 'sql');
+    ok(poll(15, sub { waiting('sql') == 0 }), 'when it moves again');
+    ok(poll(10, sub { add()->code =~ /\A20[02]\z/ }), 'writes are accepted');
+
+    # what was put off is old and says nothing
+    my $u2 = new_user($s);
+    my $old = int(time * 1000) - 3600_000;
+    ctl('pause', 'sql');
+    settled();
+    $s->redis(LPUSH => '{fn}:q:sql:n', sprintf('w1 01900000-0000-7000-8000-%012d push.send n %d 0 3 %s - -%s', 9000 + $_, $old, $u2->{id}, qq[\n{"params":{},"body":{"title":"x","body":"y"},"meta":{}}])) for 1 .. 3;
+    my @r = map { my $x = add(); sleep 0.15; $x } 1 .. 8;
+    is(scalar(grep { $_->code == 202 } @r), 8, 'jobs that were put off do not count') or diag(join ' ', map { $_->code } @r);
+    ctl('resume', 'sql');
+    ok(poll(15, sub { waiting('sql') == 0 }), 'all is done');
+};
+
 $s->assert_clean(qr/job ends as an operator wants it/);
 done_testing;

@@ -20,12 +20,12 @@
 static void
 fn_work_log(fn_log_e level, const char *msg, const fn_work_t *w)
 {
-    char  request[65];
+    char  request[65], trace[FN_TRACE_ID_LEN + 1];
 
     fn_request_id(w->task, request, sizeof(request));
 
     fn_log(level, msg, "job", w->task->job ? w->task->job->name : "unknown", "job_id", w->id,
-           "request_id", request[0] ? request : NULL, "reason", w->why, NULL);
+           "request_id", request[0] ? request : NULL, "trace_id", fn_trace_id(w->task, trace), "reason", w->why, NULL);
 }
 
 

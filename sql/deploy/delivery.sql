@@ -17,20 +17,21 @@ CREATE TABLE public.devices (
 CREATE UNIQUE INDEX idx_devices_token ON public.devices (md5(token));
 CREATE INDEX idx_devices_user ON public.devices (user_id, seen_at DESC);
 
--- One row a mail; its id is the job's.
+-- One row a mail; its id is the job's. "unknown": it was sent twice, and its server's reply was lost each time.
 CREATE TABLE public.mails (
     id          uuid        NOT NULL PRIMARY KEY,
     user_id     uuid        NOT NULL REFERENCES public.users (id) ON DELETE CASCADE,
     template    text        NOT NULL,
     language    text        NOT NULL,
     recipient   text        NOT NULL,
-    status      text        NOT NULL CHECK (status IN ('sending', 'sent', 'failed', 'suppressed', 'off')),
-    tries       int         NOT NULL DEFAULT 1,
+    status      text        NOT NULL CHECK (status IN ('sending', 'sent', 'unknown', 'failed', 'suppressed', 'off')),
+    content     jsonb,      -- what is to be sent, until it has ended: it may hold a link or code for one person
     message_id  text,
     created_at  timestamptz NOT NULL DEFAULT now(),
     ended_at    timestamptz
 );
 CREATE INDEX idx_mails_user ON public.mails (user_id, created_at DESC);
+CREATE INDEX idx_mails_sending ON public.mails (created_at) WHERE status = 'sending';
 
 -- Addresses that get no more than mails about their account: bounced, reported as spam, unsubscribed. Hashed, since they outlive the account.
 CREATE TABLE public.mail_suppressions (
@@ -163,29 +164,42 @@ CREATE FUNCTION jobs.mail_prepare(p_id uuid, p_user uuid, p_req jsonb) RETURNS p
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 DECLARE
     b jsonb := p_req -> 'body';
+    v_template text := coalesce(b ->> 'template', (SELECT x.template FROM public.mails x WHERE x.id = p_id));
     u record;
     v_stopped boolean;
-    v_status text;
+    m public.mails;
 BEGIN
     SELECT x.deleted_at, x.is_visible INTO u FROM public.users x WHERE x.id = p_user;
-    IF NOT FOUND OR (u.deleted_at IS NOT NULL AND b ->> 'template' <> 'account_deleted') THEN
+    IF NOT FOUND OR (u.deleted_at IS NOT NULL AND v_template IS DISTINCT FROM 'account_deleted') THEN
         RETURN pool.ok(200, '{"status":"gone"}');
     END IF;
 
-    v_stopped := b ->> 'template' NOT IN ('verification', 'password_reset', 'account_deleted', 'data_export', 'payment_failed', 'payment_receipt')
-                 AND (NOT u.is_visible
-                      OR EXISTS (SELECT FROM public.mail_suppressions s WHERE s.address_hash = pool.address_hash(b ->> 'to')));
+    -- a mail that begins anew, from the dead letters, says no more than its id
+    IF NOT b ? 'template' THEN
+        SELECT * INTO m FROM public.mails x WHERE x.id = p_id AND x.user_id = p_user;
+        IF NOT FOUND THEN
+            RETURN pool.ok(200, '{"status":"lost"}');
+        ELSIF (b ->> 'called')::boolean AND m.status = 'sending' THEN
+            -- it died after its call: once more may be once too often
+            UPDATE public.mails SET status = 'unknown', content = NULL, ended_at = now() WHERE id = p_id RETURNING * INTO m;
+        END IF;
+    ELSE
+        v_stopped := b ->> 'template' NOT IN ('verification', 'password_reset', 'account_deleted', 'data_export', 'payment_failed', 'payment_receipt')
+                     AND (NOT u.is_visible
+                          OR EXISTS (SELECT FROM public.mail_suppressions s WHERE s.address_hash = pool.address_hash(b ->> 'to')));
 
-    INSERT INTO public.mails AS m (id, user_id, template, language, recipient, status, ended_at)
-    VALUES (p_id, p_user, b ->> 'template', b ->> 'language', b ->> 'to', CASE WHEN v_stopped THEN 'suppressed' ELSE 'sending' END,
-            CASE WHEN v_stopped THEN now() END)
-    ON CONFLICT (id) DO UPDATE SET tries = m.tries + 1
-    RETURNING m.status INTO v_status;
-
-    IF v_status <> 'sending' THEN
-        RETURN pool.ok(200, json_build_object('status', v_status)::text);
+        INSERT INTO public.mails AS x (id, user_id, template, language, recipient, status, content, ended_at)
+        VALUES (p_id, p_user, b ->> 'template', b ->> 'language', b ->> 'to', CASE WHEN v_stopped THEN 'suppressed' ELSE 'sending' END,
+                CASE WHEN NOT v_stopped THEN b END, CASE WHEN v_stopped THEN now() END)
+        ON CONFLICT (id) DO UPDATE SET id = excluded.id
+        RETURNING * INTO m;
     END IF;
 
+    IF m.status <> 'sending' THEN
+        RETURN pool.ok(200, json_build_object('status', m.status)::text);
+    END IF;
+
+    b := m.content;
     RETURN pool.ok(0, jsonb_build_object('template', b ->> 'template', 'language', b ->> 'language', 'to', b ->> 'to', 'name', coalesce(b ->> 'name', ''),
                                          'user_id', p_user, 'vars', coalesce(b -> 'vars', '{}'), 'secret', b -> 'secret')::text);
 END
@@ -194,15 +208,18 @@ $$;
 CREATE FUNCTION jobs.mail_send(p_id uuid, p_user uuid, p_req jsonb, p_ctx jsonb) RETURNS pool.reply
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 DECLARE
+    r jsonb := nullif(p_ctx -> 'result', 'null');
+    v_refused boolean := coalesce((r ->> 'refused')::boolean, false);
     v_status text := CASE WHEN (p_ctx ->> 'off')::boolean THEN 'off'
-                          WHEN p_ctx -> 'result' <> 'null' AND NOT coalesce((p_ctx #>> '{result,refused}')::boolean, false) THEN 'sent'
+                          WHEN r IS NOT NULL AND NOT v_refused THEN 'sent'
+                          WHEN r IS NULL AND p_ctx #> '{ctx,unanswered}' IS NOT NULL THEN 'unknown'
                           ELSE 'failed' END;
 BEGIN
-    UPDATE public.mails SET status = v_status, message_id = p_ctx #>> '{result,message_id}', ended_at = now() WHERE id = p_id;
+    UPDATE public.mails SET status = v_status, message_id = r ->> 'message_id', content = NULL, ended_at = now() WHERE id = p_id;
 
     -- "there is no such address" is not said twice
-    IF v_status = 'failed' AND (p_ctx #>> '{result,refused}')::boolean AND (p_ctx #>> '{result,status}')::int BETWEEN 500 AND 599 THEN
-        INSERT INTO public.mail_suppressions (address_hash, reason) VALUES (pool.address_hash(p_req #>> '{body,to}'), 'bounce')
+    IF v_refused AND (r ->> 'status')::int BETWEEN 500 AND 599 THEN
+        INSERT INTO public.mail_suppressions (address_hash, reason) VALUES (pool.address_hash(p_ctx #>> '{ctx,to}'), 'bounce')
         ON CONFLICT DO NOTHING;
     END IF;
     RETURN pool.ok(200, json_build_object('status', v_status)::text);

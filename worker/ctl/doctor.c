@@ -19,6 +19,7 @@
 #include "../libfitnudge/fn_jobs.h"
 #include "../libfitnudge/fn_time.h"
 #include "ctl.h"
+#include "online.h"
 
 #define FN_REDIS_LEAST      7           /* scripts with flags */
 #define FN_POSTGRES_LEAST   150000
@@ -522,8 +523,15 @@ doctor_mail(fn_doctor_t *d)
 }
 
 
+static void
+doctor_said(void *data, const fn_online_t *o)
+{
+    say(data, o->ok ? FN_FINE : FN_WRONG, o->check, o->todo, "%s", o->found);
+}
+
+
 int
-fn_ctl_doctor(const char *conf, int json)
+fn_ctl_doctor(const char *conf, int json, int online)
 {
     char           err[1024];
     fn_doctor_t    d;
@@ -548,6 +556,10 @@ fn_ctl_doctor(const char *conf, int json)
 
     if (strcmp(s.cron, "off") == 0) {
         say(&d, FN_OFF, "cron", "to switch it on set cron on in fitnudge_worker { }", "nothing is begun by the clock");
+    }
+
+    if (online) {
+        fn_ctl_online(&s, doctor_said, &d);
     }
 
     PQfinish(d.db);

@@ -48,9 +48,12 @@ static const struct {
                                        "                               requests are refused with 503, on every edge\n"
                                        "  maintenance off              and answered again\n"
                                        "  maintenance status           whether they are" },
-    { "doctor", 0, 0, NULL,            "doctor                       whether all that the system needs is right, and what to do" },
+    { "doctor", 0, 1, NULL,            "doctor [--online]            whether all that the system needs is right, and what to do;\n"
+                                       "                               online: also whether outside services accept our keys" },
     { "cron",  0, 2, fn_ctl_cmd_cron,  "cron ls                      what happens by the clock: when next, when last, what came of it\n"
                                        "  cron run <name>              begins a run now" },
+    { "budget", 0, 0, fn_ctl_cmd_budget,
+                                       "budget                       what the AI has cost today and this month, and what is left of it" },
     { NULL, 0, 0, NULL, NULL }
 };
 
@@ -112,7 +115,12 @@ fn_ctl_run(fn_ctl_t *c, const char *conf, int argc, char **argv)
     }
 
     if (fn_commands[i].run == NULL) {
-        return fn_ctl_doctor(conf, c->json);
+        if (argc == 2 && strcmp(argv[1], "--online") != 0) {
+            (void) fprintf(stderr, "usage: fitnudgectl %s\n", fn_commands[i].help);
+            return 2;
+        }
+
+        return fn_ctl_doctor(conf, c->json, argc == 2);
     }
 
     if (fn_conf_load(conf, &s, err, sizeof(err)) != 0) {

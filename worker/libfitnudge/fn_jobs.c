@@ -48,7 +48,7 @@ const fn_job_t fn_jobs[] = {
     { "users_data",        "sql",  'l', NULL,               "users_data",            0, LATER, 0 },
     { "push.send",         "sql",  'n', NULL,               "push_send",             0, LATER, 0 },
     { "push.device",       "sql",  'n', "push_device_prepare", "push_device",        0, LATER, 0 },
-    { "mail.send",         "sql",  'n', "mail_prepare",     "mail_send",             0, LATER, FN_JOB_SENSITIVE },
+    { "mail.send",         "sql",  'n', "mail_prepare",     "mail_send",             0, LATER, FN_JOB_SENSITIVE | FN_JOB_STORED },
     { "media.delete",      "sql",  'l', NULL,               "delivered",             0, LATER, 0 },
     { "events.send",       "sql",  'l', NULL,               "delivered",             0, LATER, 0 },
     { "n8n.notify",        "sql",  'l', NULL,               "delivered",             0, LATER, 0 },
