@@ -5,8 +5,9 @@ use lib "$FindBin::Bin/lib";
 use FitNudge::Test::Contract;
 use FitNudge::Test::Services;
 use FitNudge::Test::Stack;
-use Mojo::JSON qw(decode_json true);
+use Mojo::JSON qw(decode_json encode_json true);
 use Test::More;
+use Time::HiRes qw(time);
 
 our $s = FitNudge::Test::Stack->new(nginx_workers => 1);
 my $services = FitNudge::Test::Services->new(stack => $s)->start(qw(fcm smtp elevenlabs r2 slack));
@@ -16,6 +17,8 @@ $s->start;
 sub wish (@args) { $services->wish(@args) }
 sub requests ($name) { $services->requests($name) }
 sub mails () { $services->mails }
+my $n = 5000;        # of the envelopes that are made here
+
 sub follow (@args) { $services->follow(@args) }
 sub outcome ($id) { $services->outcome($id) }
 
