@@ -13,6 +13,7 @@ our $s = FitNudge::Test::Stack->new(nginx_workers => 1);
 my $services = FitNudge::Test::Services->new(stack => $s)->start(qw(fcm smtp elevenlabs r2 slack));
 $s->{pool} = $services->conf;
 $s->start;
+my $dir = $s->dir;
 
 sub wish (@args) { $services->wish(@args) }
 sub requests ($name) { $services->requests($name) }
