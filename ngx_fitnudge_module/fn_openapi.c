@@ -69,6 +69,12 @@ static const struct {
       ",\"missed\":" INT ",\"active_days\":" INT ",\"streak\":" INT ",\"completion_rate\":" NUMBER ",\"days\":{\"type\":\"array\",\"items\":"
       OBJECT("\"date\":" DATE ",\"done\":" INT) "},\"goals\":{\"type\":\"array\",\"items\":" OBJECT("\"goal_id\":" ID ",\"title\":" TEXT
       ",\"done\":" INT ",\"target\":" INT ",\"rate\":" NUMBER) "}") },
+    { "Media", OBJECT("\"id\":" ID ",\"kind\":{\"enum\":[\"image\",\"voice\"]},\"content_type\":" TEXT ",\"bytes\":" INT ",\"url\":" TEXT_NULL
+      ",\"motivation_id\":{\"type\":[\"string\",\"null\"],\"format\":\"uuid\"},\"created_at\":" TIME) },
+    { "MediaList", OBJECT("\"media\":{\"type\":\"array\",\"items\":" REF("Media") "},\"storage\":" OBJECT("\"used\":" INT ",\"limit\":" INT)
+      ",\"pagination\":" OBJECT("\"limit\":" INT ",\"next_cursor\":" TEXT_NULL)) },
+    { "Upload", OBJECT("\"media_id\":" ID ",\"key\":" TEXT ",\"content_type\":" TEXT ",\"bytes\":" INT ",\"upload_url\":" TEXT_NULL
+      ",\"upload_until\":" TIME) },
     { "Job", OBJECT("\"job\":" OBJECT("\"id\":" ID ",\"status\":{\"enum\":[\"queued\",\"running\",\"done\",\"failed\"]},\"status_code?\":" INT
       ",\"response?\":{},\"created_at?\":" TIME)) },
     { "Health", OBJECT("\"status\":{\"enum\":[\"healthy\",\"degraded\",\"unhealthy\",\"maintenance\"]},\"timestamp\":" TIME ",\"services\":"

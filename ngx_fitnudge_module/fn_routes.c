@@ -132,6 +132,21 @@ static const fn_field_t  reminder_patch[] = {
     END
 };
 
+#define IMAGES  "image/jpeg|image/png|image/webp|image/avif|image/heic|image/gif"
+#define SOUNDS  "audio/mpeg|audio/mp4|audio/aac|audio/ogg|audio/webm|audio/wav"
+
+static const fn_field_t  upload_body[] = {
+    { "kind", FN_T_ENUM, FN_F_REQUIRED, 0, 0, "image|voice", NULL, "What it is." },
+    { "content_type", FN_T_ENUM, FN_F_REQUIRED, 0, 0, IMAGES "|" SOUNDS, NULL, "Its type, which has to go with the kind." },
+    { "bytes", FN_T_INT, FN_F_REQUIRED, 1, 10 * 1024 * 1024, NULL, NULL, "Its length." },
+    END
+};
+
+static const fn_field_t  media_params[] = {
+    { "kind", FN_T_ENUM, 0, 0, 0, "image|voice", NULL, "Only of this kind." },
+    CURSOR, LIMIT, END
+};
+
 static const fn_field_t  reminders_params[] = { PAGE, LIMIT, END };
 
 static const fn_field_t  week_params[] = {
@@ -254,8 +269,18 @@ const fn_route_t  fn_routes[] = {
       MINE(300, "users:@ goals:@ checkins:@"),
       "analytics", "WeekStats", "One week, from Monday in the user's time zone" },
 
+    /* media */
+    { FN_GET, V1 "/media", FN_READ, FN_USER, FN_LIMIT_USER, "media_list", media_params, NULL, 200, FN_R_URLS, NEVER,
+      "media", "MediaList", "The user's images and speech, newest first" },
+    { FN_POST, V1 "/media/uploads", FN_WRITE, FN_USER, FN_LIMIT_UPLOAD, "media.upload", NULL, upload_body, 201, 0, NEVER,
+      "media", "Upload", "An address to upload one file to; counts towards the plan's storage at once" },
+    { FN_POST, V1 "/media/{id}/complete", FN_WRITE, FN_USER, FN_LIMIT_USER, "media.complete", id_param, NULL, 200, 0, NEVER,
+      "media", "Media", "The file is uploaded: from now on it can be used" },
+    { FN_DELETE, V1 "/media/{id}", FN_WRITE, FN_USER, FN_LIMIT_USER, "media.remove", id_param, NULL, 204, 0, NEVER,
+      "media", NULL, "Delete a file" },
+
     /* jobs */
-    { FN_GET, V1 "/jobs/{id}", FN_LOCAL, FN_USER, FN_LIMIT_USER, "job", id_param, NULL, 200, 0, NEVER,
+    { FN_GET, V1 "/jobs/{id}", FN_LOCAL, FN_USER, FN_LIMIT_USER, "job", id_param, NULL, 200, FN_R_URLS, NEVER,
       "jobs", "Job", "State of a write that was answered with 202" },
 
     /* system */

@@ -28,6 +28,7 @@ typedef enum { FN_LIMIT_NONE, FN_LIMIT_ANONYMOUS, FN_LIMIT_USER, FN_LIMIT_AI, FN
 
 #define FN_R_REPLICA      0x08      /* a read replica may answer while its lag is small */
 #define FN_R_SLOW         0x10      /* goes over the connections of slow statements */
+#define FN_R_URLS         0x20      /* SQL names objects in the storage: their addresses are signed on the way out (fn_r2.h) */
 
 /* Who shares a cached answer. */
 typedef enum { FN_CACHE_NONE, FN_CACHE_USER, FN_CACHE_PUBLIC } fn_cache_scope_e;

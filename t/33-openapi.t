@@ -157,7 +157,7 @@ subtest 'answers' => sub {
     };
     for my $case (['/auth/csrf', '/auth/csrf'], ['/auth/sessions', '/auth/sessions'], ['/users/me', '/users/me'], ['/goals', '/goals'], ["/goals/$g", '/goals/{id}'],
         ["/goals/$g/stats", '/goals/{id}/stats'], ["/goals/$g/checkins", '/goals/{id}/checkins'], ['/checkins', '/checkins'], ['/motivations', '/motivations'],
-        ['/reminders', '/reminders'], ['/stats/me', '/stats/me'], ['/stats/me/weekly', '/stats/me/weekly'],
+        ['/media', '/media'], ['/reminders', '/reminders'], ['/stats/me', '/stats/me'], ['/stats/me/weekly', '/stats/me/weekly'],
         ['/health', '/health'], ['/health/live', '/health/live'], ['/health/ready', '/health/ready']) {
         my ($at, $path) = @$case;
         my $got = call($s, GET => $at, %p)->json;

@@ -32,6 +32,10 @@ const fn_job_t fn_jobs[] = {
     { "devices.add",       "sql",  'n', NULL,               "devices_add",        5000, SOON,  0 },
     { "devices.delete",    "sql",  'n', NULL,               "devices_delete",     5000, SOON,  0 },
     { "voice.create",      "sql",  'n', "voice_prepare",    "voice_create",      30000, SOON,  0 },
+    /* media */
+    { "media.upload",      "sql",  'n', NULL,               "media_upload",       5000, SOON,  0 },
+    { "media.complete",    "sql",  'n', "media_complete_prepare", "media_complete", 20000, SOON, 0 },
+    { "media.remove",      "sql",  'n', NULL,               "media_remove",       5000, SOON,  0 },
 
     /* made by other jobs and by the clock; nobody waits for them */
     { "push.send",         "sql",  'n', NULL,               "push_send",             0, LATER, 0 },
