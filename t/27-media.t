@@ -101,7 +101,7 @@ subtest 'a storage that fails' => sub {
     my $up = allow($bob)->json;
     put($up->{upload_url}, 'image/png', 'image');
     my %key = (headers => { 'Idempotency-Key' => 'c1' });
-    for my $mode (qw(500 503 cut hang)) {
+    for my $mode (qw(500 503 429 hang)) {
         wish($mode);
         error_ok(complete($bob, $up->{media_id}, %key), 503, "$mode: try again later");
     }

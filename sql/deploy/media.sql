@@ -246,7 +246,7 @@ BEGIN
                     WHEN lower(split_part(v_found ->> 'content_type', ';', 1)) <> m.content_type THEN 'content_type' END;
     IF v_wrong IS NOT NULL THEN
         DELETE FROM public.media WHERE id = m.id;
-        RETURN pool.error(p_req, 400, 'VALIDATION_ERROR', format('What was uploaded has another %s than was announced, and is deleted.', v_wrong),
+        RETURN pool.error(p_req, 400, 'VALIDATION_ERROR', 'What was uploaded is not what was announced, and is deleted.',
                           v_wrong, 'mismatch');
     END IF;
 
