@@ -75,6 +75,7 @@ static const struct {
       ",\"pagination\":" OBJECT("\"limit\":" INT ",\"next_cursor\":" TEXT_NULL)) },
     { "Upload", OBJECT("\"media_id\":" ID ",\"key\":" TEXT ",\"content_type\":" TEXT ",\"bytes\":" INT ",\"upload_url\":" TEXT_NULL
       ",\"upload_until\":" TIME) },
+    { "EmailEvents", OBJECT("\"received\":" INT ",\"new\":" INT) },
     { "Job", OBJECT("\"job\":" OBJECT("\"id\":" ID ",\"status\":{\"enum\":[\"queued\",\"running\",\"done\",\"failed\"]},\"status_code?\":" INT
       ",\"response?\":{},\"created_at?\":" TIME)) },
     { "Health", OBJECT("\"status\":{\"enum\":[\"healthy\",\"degraded\",\"unhealthy\",\"maintenance\"]},\"timestamp\":" TIME ",\"services\":"
@@ -328,13 +329,13 @@ fn_openapi_error_applies(const fn_route_t *r, unsigned status)
     case 400:
         return r->params != NULL || r->kind == FN_WRITE;
     case 401:
-        return r->who != FN_ANYONE || r->limit == FN_LIMIT_AUTH;
+        return r->who != FN_ANYONE || r->limit == FN_LIMIT_AUTH || (r->flags & (FN_R_SEALED|FN_R_PAGE)) == FN_R_SEALED;
     case 403:
         return r->kind == FN_WRITE;
     case 404:
         return strchr(r->path, '{') != NULL;
     case 406:
-        return r->kind == FN_READ || r->kind == FN_WRITE;
+        return (r->kind == FN_READ || r->kind == FN_WRITE) && !(r->flags & FN_R_PAGE);
     case 409:
     case 413:
     case 415:
@@ -359,12 +360,15 @@ fn_openapi_responses(fn_buf_t *b, const fn_route_t *r)
     if (r->limit != FN_LIMIT_NONE) {
         fn_buf_adds(b, ",\"headers\":{" LIMIT_HEADERS "}");
     }
-    if (r->response != NULL) {
+    if (r->response != NULL && (r->flags & FN_R_PAGE)) {
+        fn_buf_addf(b, ",\"content\":{\"%s\":{}}", r->response);
+
+    } else if (r->response != NULL) {
         fn_buf_addf(b, ",\"content\":{\"application/json\":{\"schema\":{\"$ref\":\"#/components/schemas/%s\"}}}", r->response);
     }
     fn_buf_adds(b, "}");
 
-    if (r->kind == FN_WRITE && r->who != FN_ANYONE) {
+    if (r->kind == FN_WRITE && r->who != FN_ANYONE && r->status != 202) {
         fn_buf_adds(b, ",\"202\":{\"$ref\":\"#/components/responses/Accepted\"}");
     }
 
@@ -411,7 +415,8 @@ fn_openapi_operation(fn_buf_t *b, const fn_route_t *r)
     fn_openapi_operation_id(b, r);
     fn_buf_addf(b, "\",\"tags\":[\"%s\"],\"summary\":", r->tag);
     fn_openapi_text(b, r->summary);
-    fn_buf_adds(b, r->who == FN_ANYONE ? ",\"security\":[]" : ",\"security\":[{\"bearerAuth\":[]},{\"cookieAuth\":[]}]");
+    fn_buf_adds(b, (r->flags & (FN_R_SEALED|FN_R_PAGE)) == FN_R_SEALED ? ",\"security\":[{\"signature\":[]}]"
+                   : r->who == FN_ANYONE ? ",\"security\":[]" : ",\"security\":[{\"bearerAuth\":[]},{\"cookieAuth\":[]}]");
 
     fn_openapi_parameters(b, r);
     fn_openapi_body(b, r);
@@ -503,7 +508,9 @@ fn_openapi_components(fn_buf_t *b)
 
     fn_buf_adds(b, "\"components\":{\"securitySchemes\":{"
         "\"bearerAuth\":{\"type\":\"http\",\"scheme\":\"bearer\",\"bearerFormat\":\"JWT\"},"
-        "\"cookieAuth\":{\"type\":\"apiKey\",\"in\":\"cookie\",\"name\":\"access_token\"}},\"parameters\":{"
+        "\"cookieAuth\":{\"type\":\"apiKey\",\"in\":\"cookie\",\"name\":\"access_token\"},"
+        "\"signature\":{\"type\":\"apiKey\",\"in\":\"header\",\"name\":\"X-Twilio-Email-Event-Webhook-Signature\","
+        "\"description\":\"For the services that send here.\"}},\"parameters\":{"
         "\"IdempotencyKey\":{\"name\":\"Idempotency-Key\",\"in\":\"header\",\"schema\":{\"type\":\"string\",\"minLength\":1,\"maxLength\":255},"
         "\"description\":\"Makes a retry return the first answer, the body of an error with its first request_id included, and "
         "Idempotency-Replayed: true; remembered for at least 24 hours.\"},"

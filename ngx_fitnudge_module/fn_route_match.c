@@ -27,7 +27,7 @@ fn_route_measure(void)
 static int
 fn_route_fits(const char *pattern, const char *path, size_t len, fn_route_match_t *m)
 {
-    size_t       n;
+    size_t       n, suffix;
     const char  *end = path + len, *slash;
 
     m->nparams = 0;
@@ -50,16 +50,21 @@ fn_route_fits(const char *pattern, const char *path, size_t len, fn_route_match_
         if (slash == NULL) {
             slash = end;
         }
-        if (slash == path || m->nparams == FN_PATH_PARAMS_MAX) {
+
+        /* "{id}.gif": what follows the parameter in its segment is compared with the segment's end */
+        pattern += strcspn(pattern, "}") + 1;
+        suffix = strcspn(pattern, "/");
+
+        if ((size_t) (slash - path) <= suffix || m->nparams == FN_PATH_PARAMS_MAX) {
             return 0;
         }
 
+        slash -= suffix;
         m->params[m->nparams].p = path;
         m->params[m->nparams].n = (size_t) (slash - path);
         m->nparams++;
 
         path = slash;
-        pattern += strcspn(pattern, "}") + 1;
     }
 }
 

@@ -16,7 +16,10 @@
 
 
 /* Framing of a chunked body shares the buffer with its bytes. */
-#define BODY_BUFFER    (FN_BODY_MAX + 16 * 1024)
+#define BODY_FRAMES    (16 * 1024)
+
+/* Below it bodies of services may be larger, where nginx.conf has a location for it. */
+#define WEBHOOKS       "/api/v1/webhooks"
 
 #define JOB_TTL        "86400"
 #define QUEUE_MAX      10000           /* default of fitnudge_queue_max */
@@ -283,6 +286,61 @@ ngx_http_fitnudge_forward_push(ngx_http_fitnudge_forward_t *fw, const fn_buf_t *
 }
 
 
+void
+ngx_http_fitnudge_forward_queue(ngx_http_request_t *r, const char *job, const char *const *values, const char *text)
+{
+    char                                          key[64];
+    size_t                                        lens[3];
+    fn_buf_t                                      body = FN_BUF_INIT, envelope = FN_BUF_INIT;
+    ngx_uint_t                                    i;
+    const char                                   *argv[3];
+    const fn_field_t                             *f;
+    ngx_fitnudge_op_t                            *op;
+    ngx_http_fitnudge_forward_t                   fw;
+    const ngx_http_fitnudge_main_conf_t          *fmcf;
+    const ngx_http_fitnudge_forward_main_conf_t  *jmcf;
+
+    fmcf = ngx_http_fitnudge_main_conf(r);
+    jmcf = ngx_http_get_module_main_conf(r, ngx_http_fitnudge_forward_module);
+
+    ngx_memzero(&fw, sizeof(ngx_http_fitnudge_forward_t));
+    fw.request = r;
+    fw.ctx = ngx_http_fitnudge_ctx(r);
+    fw.route = ngx_http_fitnudge_route_of(r)->route;
+    fw.job = fn_job_find(job, ngx_strlen(job));
+    fw.if_match = -1;
+    fw.async = 1;
+
+    for (f = fw.route->params, i = 0; f != NULL && f->name != NULL; f++, i++) {
+        fw.values[i] = values[i];
+    }
+
+    if (fw.job == NULL || !ngx_fitnudge_redis_up() || ngx_fitnudge_orders_refuse(fw.job->lane, (ngx_uint_t) jmcf->queue_max)) {
+        return;
+    }
+
+    fn_buf_adds(&body, text);
+
+    if (ngx_http_fitnudge_forward_envelope(&fw, &body, &envelope) == NGX_OK) {
+        op = ngx_fitnudge_op_create(NULL, fmcf->redis_timeout, NULL, NULL);
+
+        if (op != NULL) {
+            argv[0] = "LPUSH";
+            argv[1] = key;
+            argv[2] = envelope.data;
+            lens[0] = 5;
+            lens[1] = snprintf(key, sizeof(key), FN_K_QUEUE, fw.job->lane, fw.job->prio);
+            lens[2] = envelope.len;
+
+            (void) ngx_fitnudge_redis_command(op, 3, argv, lens);
+        }
+    }
+
+    fn_buf_free(&body);
+    fn_buf_free(&envelope);
+}
+
+
 /* Leaves word of a job that nobody waits for any more. */
 
 static ngx_int_t
@@ -420,6 +478,11 @@ ngx_http_fitnudge_forward_reply(ngx_http_request_t *r, const fn_reply_env_t *env
 
     if (status < 200 || status > 599) {
         return ngx_http_fitnudge_error(r, NGX_HTTP_INTERNAL_SERVER_ERROR, NULL, NULL, NULL);
+    }
+
+    /* the only one so far */
+    if (status == NGX_HTTP_OK && (ngx_http_fitnudge_route_of(r)->route->flags & FN_R_PAGE)) {
+        return ngx_http_fitnudge_mail_unsubscribed(r);
     }
 
     for (i = 0; i < env->nheaders; i++) {
@@ -696,6 +759,7 @@ ngx_http_fitnudge_forward_init_main_conf(ngx_conf_t *cf, void *conf)
 static char *
 ngx_http_fitnudge_forward_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 {
+    size_t                         max;
     ngx_http_core_loc_conf_t      *clcf;
     ngx_http_fitnudge_loc_conf_t  *flcf;
 
@@ -706,12 +770,18 @@ ngx_http_fitnudge_forward_merge_loc_conf(ngx_conf_t *cf, void *parent, void *chi
         return NGX_CONF_OK;
     }
 
-    if (clcf->client_body_buffer_size < BODY_BUFFER) {
-        clcf->client_body_buffer_size = BODY_BUFFER;
+    max = FN_BODY_MAX;
+
+    if (clcf->name.len >= sizeof(WEBHOOKS) - 1 && ngx_strncmp(clcf->name.data, WEBHOOKS, sizeof(WEBHOOKS) - 1) == 0) {
+        max = FN_SEALED_MAX;
     }
 
-    if (clcf->client_max_body_size == 0 || clcf->client_max_body_size > FN_BODY_MAX) {
-        clcf->client_max_body_size = FN_BODY_MAX;
+    if (clcf->client_body_buffer_size < max + BODY_FRAMES) {
+        clcf->client_body_buffer_size = max + BODY_FRAMES;
+    }
+
+    if (clcf->client_max_body_size == 0 || clcf->client_max_body_size > (off_t) max) {
+        clcf->client_max_body_size = max;
     }
 
     return NGX_CONF_OK;

@@ -602,10 +602,8 @@ fn_body_end_array(void *ctx)
 }
 
 
-/* \u0000 and lone surrogates pass a JSON parser but are no text that can be stored. */
-
-static int
-fn_body_escapes(const char *p, size_t n)
+int
+fn_json_escapes_valid(const char *p, size_t n)
 {
     int          i, low;
     unsigned     code;
@@ -695,7 +693,7 @@ fn_fields_validate_json(const fn_field_t *fields, const char *p, size_t n,
     if (blank == n) {
         fn_buf_add(out, "{}", 2);
 
-    } else if (memchr(p, '\0', n) != NULL || !fn_utf8_valid(p, n) || !fn_body_escapes(p, n)) {
+    } else if (memchr(p, '\0', n) != NULL || !fn_utf8_valid(p, n) || !fn_json_escapes_valid(p, n)) {
         return fn_field_fail(err, "", 0, "json", "The body is not valid UTF-8 text without NUL.");
 
     } else if (fn_body_parse(&b, p, n) != 0) {

@@ -59,4 +59,7 @@ int fn_fields_validate_json(const fn_field_t *fields, const char *p, size_t n,
 /* Validates and normalises one textual parameter (query or path) in place; *n may shrink. 0 or -1. */
 int fn_field_validate_text(const fn_field_t *f, char *p, size_t *n, fn_field_error_t *err);
 
+/* 1 when a JSON text has neither \u0000 nor lone surrogates, which pass a parser but are no text that can be stored. */
+int fn_json_escapes_valid(const char *p, size_t n);
+
 #endif
