@@ -25,6 +25,12 @@
     OBJECT("\"" name "\":{\"type\":\"array\",\"items\":" REF(item) "},\"pagination\":" \
            OBJECT("\"limit\":" INT ",\"next_cursor\":" TEXT_NULL))
 
+/* fn_events.h */
+#define FN_OPENAPI_EVENT \
+    "{\"type\":\"object\",\"additionalProperties\":false,\"required\":[\"name\"],\"properties\":{" \
+    "\"name\":{\"type\":\"string\",\"pattern\":\"^[a-z][a-z0-9_]{0,63}$\"}," \
+    "\"properties\":{\"type\":\"object\",\"maxProperties\":20,\"additionalProperties\":" \
+    "{\"type\":[\"string\",\"number\",\"boolean\",\"null\"],\"maxLength\":500}}}}"
 
 static const struct {
     const char  *name;
@@ -75,6 +81,7 @@ static const struct {
       ",\"pagination\":" OBJECT("\"limit\":" INT ",\"next_cursor\":" TEXT_NULL)) },
     { "Upload", OBJECT("\"media_id\":" ID ",\"key\":" TEXT ",\"content_type\":" TEXT ",\"bytes\":" INT ",\"upload_url\":" TEXT_NULL
       ",\"upload_until\":" TIME) },
+    { "EventsAccepted", OBJECT("\"accepted\":" INT) },
     { "EmailEvents", OBJECT("\"received\":" INT ",\"new\":" INT) },
     { "Job", OBJECT("\"job\":" OBJECT("\"id\":" ID ",\"status\":{\"enum\":[\"queued\",\"running\",\"done\",\"failed\"]},\"status_code?\":" INT
       ",\"response?\":{},\"created_at?\":" TIME)) },
@@ -170,6 +177,7 @@ fn_openapi_schema(fn_buf_t *b, const fn_field_t *f)
         type = "boolean";
         break;
     case FN_T_DAYS:
+    case FN_T_EVENTS:
         type = "array";
         break;
     default:
@@ -205,6 +213,9 @@ fn_openapi_schema(fn_buf_t *b, const fn_field_t *f)
         break;
     case FN_T_WEEK:
         fn_buf_adds(b, ",\"pattern\":\"^[0-9]{4}-W[0-5][0-9]$\"");
+        break;
+    case FN_T_EVENTS:
+        fn_buf_adds(b, ",\"items\":" FN_OPENAPI_EVENT ",\"minItems\":1,\"maxItems\":50");
         break;
     case FN_T_DAYS:
         fn_buf_adds(b, ",\"items\":{\"type\":\"integer\",\"minimum\":0,\"maximum\":6},\"minItems\":1,\"uniqueItems\":true");

@@ -163,6 +163,11 @@ static const fn_field_t  mail_token_param[] = {
     END
 };
 
+static const fn_field_t  events_body[] = {
+    { "events", FN_T_EVENTS, FN_F_REQUIRED, 0, 0, NULL, NULL, "What happened in the app, in order." },
+    END
+};
+
 static const fn_field_t  reminders_params[] = { PAGE, LIMIT, END };
 
 static const fn_field_t  week_params[] = {
@@ -284,6 +289,9 @@ const fn_route_t  fn_routes[] = {
     { FN_GET, V1 "/stats/me/weekly", FN_READ, FN_USER, FN_LIMIT_USER, "stats_weekly", week_params, NULL, 200, FN_R_REPLICA,
       MINE(300, "users:@ goals:@ checkins:@"),
       "analytics", "WeekStats", "One week, from Monday in the user's time zone" },
+
+    { FN_POST, V1 "/events", FN_WRITE, FN_USER, FN_LIMIT_USER, "events.track", NULL, events_body, 202, 0, NEVER,
+      "analytics", "EventsAccepted", "Events of the app, for the analytics of those who have agreed to it" },
 
     /* media */
     { FN_GET, V1 "/media", FN_READ, FN_USER, FN_LIMIT_USER, "media_list", media_params, NULL, 200, FN_R_URLS, NEVER,

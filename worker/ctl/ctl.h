@@ -39,8 +39,8 @@ int fn_ctl_cmd_show(fn_ctl_t *c, int argc, char **argv);
 int fn_ctl_cmd_dead(fn_ctl_t *c, int argc, char **argv);
 int fn_ctl_cmd_breaker(fn_ctl_t *c, int argc, char **argv);
 
-/* Needs no Redis, which may be what is wrong. */
-int fn_ctl_doctor(const char *conf, int json);
+/* Needs no Redis, which may be what is wrong. resolver: ip:port of the name server to ask, or NULL. */
+int fn_ctl_doctor(const char *conf, int json, const char *resolver);
 
 int fn_ctl_cmd_cron(fn_ctl_t *c, int argc, char **argv);
 int fn_ctl_cmd_maintenance(fn_ctl_t *c, int argc, char **argv);

@@ -48,7 +48,7 @@ static const struct {
                                        "                               requests are refused with 503, on every edge\n"
                                        "  maintenance off              and answered again\n"
                                        "  maintenance status           whether they are" },
-    { "doctor", 0, 0, NULL,            "doctor                       whether all that the system needs is right, and what to do" },
+    { "doctor", 0, 1, NULL,            "doctor [ip:port]             whether all that the system needs is right, and what to do" },
     { "cron",  0, 2, fn_ctl_cmd_cron,  "cron ls                      what happens by the clock: when next, when last, what came of it\n"
                                        "  cron run <name>              begins a run now" },
     { NULL, 0, 0, NULL, NULL }
@@ -112,7 +112,7 @@ fn_ctl_run(fn_ctl_t *c, const char *conf, int argc, char **argv)
     }
 
     if (fn_commands[i].run == NULL) {
-        return fn_ctl_doctor(conf, c->json);
+        return fn_ctl_doctor(conf, c->json, argc > 1 ? argv[1] : NULL);
     }
 
     if (fn_conf_load(conf, &s, err, sizeof(err)) != 0) {

@@ -40,6 +40,7 @@ const fn_job_t fn_jobs[] = {
     { "mail.events",       "sql",  'n', NULL,               "mail_events",       10000, SOON,  FN_JOB_SENSITIVE|FN_JOB_ALONE },
     { "mail.unsubscribe",  "sql",  'n', NULL,               "mail_unsubscribe",   5000, SOON,  FN_JOB_SENSITIVE },
     { "mail.note",         "sql",  'l', NULL,               "mail_note",             0, LATER, FN_JOB_ALONE },
+    { "events.track",      "sql",  'l', NULL,               "events_track",       5000, SOON,  0 },
 
     /* made by other jobs and by the clock; nobody waits for them */
     { "push.send",         "sql",  'n', NULL,               "push_send",             0, LATER, 0 },

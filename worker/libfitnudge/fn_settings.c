@@ -174,6 +174,8 @@ const fn_setting_t  fn_settings_table[] = {
       "Address of the sender, or env:NAME" },
     { "smtp_from_name", FN_SCOPE_WORKER, FN_S_TEXT, S(smtp_from_name), "FitNudge", 0, 1, 100,
       "Name of the sender" },
+    { "smtp_dkim_selector", FN_SCOPE_WORKER, FN_S_TEXT, S(smtp_dkim_selector), "default", 0, 1, 63,
+      "Selector of the key that the mail server signs with" },
     { "smtp_timeout", FN_SCOPE_WORKER, FN_S_TIME, S(smtp_timeout_ms), "30s", 0, 100, 300 * SECOND,
       "Time of one attempt" },
     { "smtp_attempts", FN_SCOPE_WORKER, FN_S_INT, S(smtp_attempts), "3", 0, 1, 10,

@@ -72,6 +72,7 @@ typedef struct {
     int64_t   fcm_timeout_ms, fcm_attempts, fcm_ttl_ms;
     char     *smtp_host, *smtp_username, *smtp_password;
     char     *smtp_from;            /* NULL: smtp_username */
+    char     *smtp_dkim_selector;   /* of the key that the mail server signs with */
     char     *smtp_from_name, *smtp_tls;            /* "starttls", "tls" or "off" */
     int64_t   smtp_port, smtp_timeout_ms, smtp_attempts;
     char     *mail_templates;       /* a directory */
