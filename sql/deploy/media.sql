@@ -324,7 +324,7 @@ $$;
 CREATE FUNCTION pool.cron_media(p_now timestamptz, p_state jsonb) RETURNS jsonb
 LANGUAGE plpgsql AS $$
 DECLARE
-    c_batch CONSTANT int := 200;
+    c_batch CONSTANT int := 50;
     v_count int;
 BEGIN
     DELETE FROM public.media WHERE id IN (
@@ -336,19 +336,23 @@ BEGIN
 END
 $$;
 
--- Media of accounts that were closed more than 30 days ago, and of people who have done nothing for 90 days.
+-- Media of accounts that were closed more than 30 days ago, and of people who have done nothing for 90 days. Each is a job that
+-- follows, so there are few at a time.
 CREATE FUNCTION pool.purge_media(p_now timestamptz, p_limit int) RETURNS int
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 DECLARE
+    c_batch CONSTANT int := 50;
     v_count int;
 BEGIN
     DELETE FROM public.media WHERE id IN (
         SELECT m.id FROM public.media m JOIN public.users u ON u.id = m.user_id LEFT JOIN public.user_activity a ON a.user_id = m.user_id
         WHERE u.deleted_at < p_now - interval '30 days'
            OR greatest(a.active_on, (u.created_at AT TIME ZONE 'UTC')::date) < (p_now AT TIME ZONE 'UTC')::date - 90
-        LIMIT p_limit FOR UPDATE OF m SKIP LOCKED);
+        LIMIT c_batch FOR UPDATE OF m SKIP LOCKED);
     GET DIAGNOSTICS v_count = ROW_COUNT;
-    RETURN v_count;
+
+    -- there may be more
+    RETURN CASE v_count WHEN c_batch THEN p_limit ELSE v_count END;
 END
 $$;
 
