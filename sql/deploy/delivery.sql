@@ -181,13 +181,16 @@ DECLARE
     v_status text := CASE WHEN (p_ctx ->> 'off')::boolean THEN 'off'
                           WHEN p_ctx -> 'result' <> 'null' AND NOT coalesce((p_ctx #>> '{result,refused}')::boolean, false) THEN 'sent'
                           ELSE 'failed' END;
+    v_code int := (p_ctx #>> '{result,status}')::int;
 BEGIN
     UPDATE public.mails SET status = v_status, message_id = p_ctx #>> '{result,message_id}', ended_at = now() WHERE id = p_id;
 
-    -- "there is no such address" is not said twice
-    IF v_status = 'failed' AND (p_ctx #>> '{result,refused}')::boolean AND (p_ctx #>> '{result,status}')::int BETWEEN 500 AND 599 THEN
-        INSERT INTO public.mail_suppressions (address_hash, reason) VALUES (pool.address_hash(p_req #>> '{body,to}'), 'bounce')
-        ON CONFLICT DO NOTHING;
+    -- "there is no such address" is not said twice; but a server may mean something else by it, so it is asked again after a month
+    IF v_status = 'failed' AND (p_ctx #>> '{result,refused}')::boolean AND v_code BETWEEN 500 AND 599 THEN
+        INSERT INTO public.mail_suppressions AS s (address_hash, reason, until)
+        VALUES (pool.address_hash(p_req #>> '{body,to}'), CASE WHEN v_code IN (550, 551, 553) THEN 'bounce' ELSE 'blocked' END,
+                now() + CASE WHEN v_code IN (550, 551, 553) THEN interval '30 days' ELSE interval '1 day' END)
+        ON CONFLICT (address_hash, reason) DO UPDATE SET until = greatest(s.until, excluded.until) WHERE s.until IS NOT NULL;
     END IF;
     RETURN pool.ok(200, json_build_object('status', v_status)::text);
 END

@@ -31,6 +31,7 @@ CREATE INDEX idx_mails_created_at ON public.mails (created_at);
 -- Which links were followed: a row a link, however often.
 CREATE TABLE public.mail_clicks (
     mail_id   uuid        NOT NULL REFERENCES public.mails (id) ON DELETE CASCADE,
+    user_id   uuid        NOT NULL,
     url_hash  bytea       NOT NULL,
     url       text        NOT NULL CHECK (length(url) <= 1024),
     clicks    int         NOT NULL DEFAULT 1,
@@ -57,6 +58,8 @@ CREATE TABLE public.mail_unsubscriptions (
 
 ALTER TABLE public.mail_clicks ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY identity ON public.mail_clicks TO fitnudge_auth USING (true) WITH CHECK (true);
+CREATE POLICY own ON public.mail_clicks FOR SELECT TO fitnudge_api USING (user_id = NULLIF(current_setting('request.user_id', true), '')::uuid);
+GRANT SELECT ON public.mail_clicks TO fitnudge_api;
 ALTER TABLE public.mail_unsubscriptions ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY identity ON public.mail_unsubscriptions TO fitnudge_auth USING (true) WITH CHECK (true);
 CREATE POLICY own ON public.mail_unsubscriptions TO fitnudge_api USING (user_id = NULLIF(current_setting('request.user_id', true), '')::uuid);
@@ -168,7 +171,7 @@ BEGIN
     SELECT b.address, b.kind, max(CASE b.kind WHEN 'blocked' THEN b.at + interval '1 day' END) FROM pool.mail_batch(v_events) b
     WHERE b.id = ANY (v_new) AND b.address IS NOT NULL AND b.kind IN ('bounce', 'blocked', 'spam_report', 'unsubscribe')
     GROUP BY b.address, b.kind ORDER BY b.address, b.kind
-    ON CONFLICT (address_hash, reason) DO UPDATE SET until = greatest(s.until, excluded.until);
+    ON CONFLICT (address_hash, reason) DO UPDATE SET until = greatest(coalesce(s.until, 'infinity'), coalesce(excluded.until, 'infinity'));
 
     RETURN pool.ok(200, json_build_object('received', jsonb_array_length(v_events), 'new', cardinality(v_new))::text);
 END
@@ -185,8 +188,8 @@ BEGIN
     PERFORM pool.mail_note(v_mail, v_kind, now());
 
     IF v_kind = 'clicked' AND v_url IS NOT NULL THEN
-        INSERT INTO public.mail_clicks AS c (mail_id, url_hash, url)
-        SELECT m.id, pool.digest(convert_to(v_url, 'UTF8'), 'sha256'), v_url FROM public.mails m WHERE m.id = v_mail
+        INSERT INTO public.mail_clicks AS c (mail_id, user_id, url_hash, url)
+        SELECT m.id, m.user_id, pool.digest(convert_to(v_url, 'UTF8'), 'sha256'), v_url FROM public.mails m WHERE m.id = v_mail
         ON CONFLICT (mail_id, url_hash) DO UPDATE SET clicks = c.clicks + 1, last_at = now();
     END IF;
 

@@ -42,7 +42,9 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON public.media TO fitnudge_api;
 GRANT SELECT, DELETE, UPDATE (state) ON public.media TO fitnudge_clock;     -- to lock a row takes the right to update
 
 ALTER TABLE public.user_activity ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY own ON public.user_activity FOR SELECT TO fitnudge_api USING (user_id = NULLIF(current_setting('request.user_id', true), '')::uuid);
 CREATE POLICY clock ON public.user_activity TO fitnudge_clock USING (true) WITH CHECK (true);
+GRANT SELECT ON public.user_activity TO fitnudge_api;
 GRANT SELECT, INSERT, UPDATE ON public.user_activity TO fitnudge_clock;
 
 CREATE TRIGGER note_change AFTER INSERT OR UPDATE OR DELETE ON public.media
@@ -138,14 +140,14 @@ RETURN CASE p_kind || ' ' || p_type
     WHEN 'voice audio/ogg' THEN 'ogg' WHEN 'voice audio/webm' THEN 'weba' WHEN 'voice audio/wav' THEN 'wav' END;
 
 -- What a post may hold: whether all of them are completed uploads of this user. They stay until the transaction ends.
-CREATE FUNCTION jobs.check_media(p_user uuid, p_ids uuid[]) RETURNS boolean
+CREATE FUNCTION jobs.check_media(p_user uuid, p_media uuid[]) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 DECLARE
     v_found int;
 BEGIN
-    PERFORM FROM public.media m WHERE m.user_id = p_user AND m.id = ANY (p_ids) AND m.state = 'ready' ORDER BY m.id FOR KEY SHARE;
+    PERFORM FROM public.media m WHERE m.user_id = p_user AND m.id = ANY (p_media) AND m.state = 'ready' ORDER BY m.id FOR KEY SHARE;
     GET DIAGNOSTICS v_found = ROW_COUNT;
-    RETURN v_found = (SELECT count(DISTINCT i) FROM unnest(p_ids) AS i);
+    RETURN v_found = (SELECT count(DISTINCT i) FROM unnest(p_media) AS i);
 END
 $$;
 

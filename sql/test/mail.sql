@@ -1,6 +1,6 @@
 -- What becomes of mails: events of the webhook, opens and clicks, who gets what, the numbers.
 BEGIN;
-SELECT plan(37);
+SELECT plan(42);
 
 CREATE FUNCTION pg_temp.run(p_job text, p_req jsonb) RETURNS pool.settled
 LANGUAGE plpgsql AS $$
@@ -91,6 +91,21 @@ SELECT is((pg_temp.run('mail_unsubscribe', jsonb_build_object('body', jsonb_buil
 SELECT is((pg_temp.run('mail_unsubscribe', jsonb_build_object('body', jsonb_build_object('user_id', gen_random_uuid(), 'list', 'weekly_summary')))).status, 200, 'somebody who has left');
 SELECT ok(pg_temp.stopped('weekly_summary') AND NOT pg_temp.stopped('welcome') AND NOT pg_temp.stopped('verification'), 'that list, and no other');
 SELECT is((jobs.mail_prepare(gen_random_uuid(), u, '{"body":{"template":"weekly_summary","language":"en","to":"ann@x.example","vars":{}}}')).body, '{"status" : "suppressed"}', 'and it is not sent') FROM k;
+
+-- what the server of an address says
+CREATE FUNCTION pg_temp.refused(p_code int) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    DELETE FROM public.mail_suppressions;
+    PERFORM jobs.mail_send(NULL, NULL, '{"body":{"to":"ann@x.example"}}', jsonb_build_object('result', jsonb_build_object('refused', true, 'status', p_code)));
+    RETURN (SELECT reason || ' ' || (until - now()) FROM public.mail_suppressions);
+END
+$$;
+SELECT is(pg_temp.refused(550), 'bounce 30 days', 'no such address, as far as its server is to be believed');
+SELECT ok(pg_temp.stopped('verification'), 'for a month');
+SELECT is(pg_temp.refused(554), 'blocked 1 day', 'anything else is for a day');
+SELECT is(pg_temp.refused(450), NULL, 'and what passes is nothing');
+SELECT pg_temp.refused(550), pg_temp.events(pg_temp.event('b3', 'bounce'));
+SELECT is((SELECT until FROM public.mail_suppressions WHERE reason = 'bounce'), 'infinity', 'a report is for good');
 
 -- numbers
 SELECT results_eq(format('SELECT template, sent, delivered, opened, clicked, bounced, recipients, open_rate, click_rate FROM pool.mail_stats(%L, %L)', (now() AT TIME ZONE 'UTC')::date, (now() AT TIME ZONE 'UTC')::date),
