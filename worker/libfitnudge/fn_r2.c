@@ -1,5 +1,7 @@
 /* Addresses in the storage: see fn_r2.h. */
-#define _GNU_SOURCE
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE             /* memmem */
+#endif
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
