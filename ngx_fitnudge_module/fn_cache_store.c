@@ -92,6 +92,13 @@ fn_cache_store_valid(const fn_cache_store_t *s)
 }
 
 
+uint64_t
+fn_cache_store_used(const fn_cache_store_t *s)
+{
+    return (uint64_t) (s->nchunks - 1 - __atomic_load_n(&s->nfree, __ATOMIC_RELAXED)) * FN_CACHE_CHUNK;
+}
+
+
 void
 fn_cache_store_enter(fn_cache_store_t *s)
 {

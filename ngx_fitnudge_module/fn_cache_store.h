@@ -54,6 +54,9 @@ typedef struct {
 fn_cache_store_t *fn_cache_store_init(void *mem, size_t size);
 int fn_cache_store_valid(const fn_cache_store_t *s);
 
+/* What the entries take up, in bytes; needs no lock. */
+uint64_t fn_cache_store_used(const fn_cache_store_t *s);
+
 /* After the lock was taken, before anything else. */
 void fn_cache_store_enter(fn_cache_store_t *s);
 

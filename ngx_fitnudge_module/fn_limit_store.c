@@ -4,7 +4,7 @@
 #include "fn_limit_store.h"
 
 
-#define LAYOUT          1           /* of a store and its entries */
+#define LAYOUT          2           /* of a store and its entries */
 #define ALIGN           64
 #define RING_MIN        256
 #define RING_MAX        65536
@@ -128,6 +128,23 @@ fn_limit_store_slots(const fn_limit_store_t *s)
 }
 
 
+/* A process that died between two lines of fn_find() has its entry counted twice. */
+
+uint64_t
+fn_limit_store_used(const fn_limit_store_t *s, uint64_t *bytes)
+{
+    uint64_t  used = __atomic_load_n(&s->used, __ATOMIC_RELAXED);
+
+    if (used > fn_limit_store_slots(s)) {
+        used = fn_limit_store_slots(s);
+    }
+
+    *bytes = used * s->bucket_size / FN_STORE_WAYS;
+
+    return used;
+}
+
+
 void
 fn_limit_store_prefetch(const fn_limit_store_t *s, fn_limit_key_t key)
 {
@@ -154,6 +171,7 @@ fn_make_room(fn_limit_store_t *s, fn_bucket_t *b, uint32_t now_units)
 
     for (way = 0; way < FN_STORE_WAYS; way++) {
         if (b->tag[way] == 0) {
+            s->used++;
             return way;
         }
         if (b->idle_at[way] < b->idle_at[best]) {

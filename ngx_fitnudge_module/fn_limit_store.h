@@ -31,6 +31,7 @@ struct fn_limit_store_s {
     uint64_t            bucket_size;
     uint64_t            buckets;            /* offset */
     uint64_t            evicted;            /* entries that were not idle yet */
+    uint64_t            used;               /* entries that some key has, idle ones included */
     uint64_t            next_sync;          /* ms; of the exchange, atomic */
     uint32_t            ring_mask;
     uint32_t            ring_head[2];       /* next to collect, by fn_ring_e */
@@ -64,6 +65,8 @@ int fn_limit_store_valid(const fn_limit_store_t *s, fn_store_kind_e kind);
 
 /* Entries there is room for. */
 uint64_t fn_limit_store_slots(const fn_limit_store_t *s);
+/* Those that are in use, and what they take up; needs no lock. */
+uint64_t fn_limit_store_used(const fn_limit_store_t *s, uint64_t *bytes);
 
 /* Loads what the next call will look at. */
 void fn_limit_store_prefetch(const fn_limit_store_t *s, fn_limit_key_t key);

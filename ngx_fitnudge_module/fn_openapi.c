@@ -42,7 +42,8 @@ static const struct {
       ",\"avatar_url\":" TEXT_NULL ",\"language\":" TEXT ",\"timezone\":" TEXT ",\"country\":" TEXT_NULL
       ",\"birth_date\":{\"type\":[\"string\",\"null\"],\"format\":\"date\"},\"tone\":" TEXT ",\"plan\":" TEXT ",\"role\":" TEXT
       ",\"email_verified\":" BOOL ",\"version\":" INT ",\"created_at\":" TIME ",\"updated_at\":" TIME ",\"counts\":"
-      OBJECT("\"goals\":" INT ",\"active_goals\":" INT ",\"checkins\":" INT ",\"motivations\":" INT)) },
+      OBJECT("\"goals\":" INT ",\"active_goals\":" INT ",\"checkins\":" INT ",\"motivations\":" INT ",\"followers\":" INT
+      ",\"following\":" INT)) },
     { "AuthResult", OBJECT("\"user\":" REF("Profile") ",\"access_token?\":" TEXT ",\"refresh_token?\":" TEXT
       ",\"token_type?\":{\"const\":\"Bearer\"},\"expires_in\":" INT) },
     { "CsrfToken", OBJECT("\"csrf_token\":" TEXT) },
@@ -75,6 +76,15 @@ static const struct {
       ",\"missed\":" INT ",\"active_days\":" INT ",\"streak\":" INT ",\"completion_rate\":" NUMBER ",\"days\":{\"type\":\"array\",\"items\":"
       OBJECT("\"date\":" DATE ",\"done\":" INT) "},\"goals\":{\"type\":\"array\",\"items\":" OBJECT("\"goal_id\":" ID ",\"title\":" TEXT
       ",\"done\":" INT ",\"target\":" INT ",\"rate\":" NUMBER) "}") },
+    { "Message", OBJECT("\"message\":" TEXT) },
+    { "PublicProfile", OBJECT("\"id\":" ID ",\"name\":" TEXT ",\"username\":" TEXT_NULL ",\"bio\":" TEXT_NULL ",\"avatar_url\":" TEXT_NULL
+      ",\"created_at\":" TIME ",\"counts\":" OBJECT("\"followers\":" INT ",\"following\":" INT) ",\"followed_by_me\":" BOOL) },
+    { "Consent", OBJECT("\"consent_type\":" TEXT ",\"granted\":" BOOL ",\"updated_at\":" TIME_NULL) },
+    { "ConsentList", OBJECT("\"consents\":{\"type\":\"array\",\"items\":" REF("Consent") "},\"history\":{\"type\":\"array\",\"items\":"
+      OBJECT("\"consent_type\":" TEXT ",\"granted\":" BOOL ",\"ip\":" TEXT_NULL ",\"user_agent\":" TEXT_NULL ",\"created_at\":" TIME) "}") },
+    { "PersonalData", "{\"type\":\"object\",\"properties\":{\"exported_at\":" TIME ",\"profile\":{\"type\":\"object\"},\"withheld\":{\"type\":\"array\",\"items\":"
+      OBJECT("\"relation\":" TEXT ",\"columns\":{\"type\":\"array\",\"items\":" TEXT "},\"reason\":" TEXT)
+      "}},\"additionalProperties\":{\"type\":\"array\",\"items\":{\"type\":\"object\"}},\"required\":[\"exported_at\",\"profile\",\"withheld\"]}" },
     { "Media", OBJECT("\"id\":" ID ",\"kind\":{\"enum\":[\"image\",\"voice\"]},\"content_type\":" TEXT ",\"bytes\":" INT ",\"url\":" TEXT_NULL
       ",\"motivation_id\":{\"type\":[\"string\",\"null\"],\"format\":\"uuid\"},\"created_at\":" TIME) },
     { "MediaList", OBJECT("\"media\":{\"type\":\"array\",\"items\":" REF("Media") "},\"storage\":" OBJECT("\"used\":" INT ",\"limit\":" INT)

@@ -195,6 +195,41 @@ static const fn_field_t  motivations_params[] = {
     CURSOR, LIMIT, END
 };
 
+/* accounts */
+static const fn_field_t  verify_body[] = {
+    { "email", FN_T_EMAIL, FN_F_REQUIRED, 0, 254, NULL, NULL, "Address that the code was sent to." },
+    { "verification_code", FN_T_SECRET, FN_F_REQUIRED, 6, 6, NULL, NULL, "Six digits; good for 15 minutes and five tries." },
+    END
+};
+
+static const fn_field_t  forgot_body[] = {
+    { "email", FN_T_EMAIL, FN_F_REQUIRED, 0, 254, NULL, NULL, "Address given at sign-up." },
+    END
+};
+
+static const fn_field_t  reset_body[] = {
+    { "token", FN_T_SECRET, FN_F_REQUIRED, 1, 128, NULL, NULL, "From the link of the mail; good once, for an hour." },
+    { "password", FN_T_SECRET, FN_F_REQUIRED, PASSWORD_MIN, PASSWORD_MAX, NULL, NULL, "The new one, 8 to 128 characters." },
+    END
+};
+
+static const fn_field_t  password_body[] = {
+    { "current_password", FN_T_SECRET, FN_F_REQUIRED, 1, PASSWORD_MAX, NULL, NULL, "The one to be changed." },
+    { "new_password", FN_T_SECRET, FN_F_REQUIRED, PASSWORD_MIN, PASSWORD_MAX, NULL, NULL, "8 to 128 characters." },
+    END
+};
+
+static const fn_field_t  leave_body[] = {
+    { "password", FN_T_SECRET, FN_F_REQUIRED, 1, PASSWORD_MAX, NULL, NULL, "Password." },
+    END
+};
+
+static const fn_field_t  consent_body[] = {
+    { "consent_type", FN_T_ENUM, FN_F_REQUIRED, 0, 0, "data_processing|analytics|marketing", NULL, "What is agreed to." },
+    { "granted", FN_T_BOOL, FN_F_REQUIRED, 0, 0, NULL, NULL, "Whether it is, from now on." },
+    END
+};
+
 #define V1  "/api/v1"
 
 #define NEVER            { FN_CACHE_NONE, 0, NULL }
@@ -229,6 +264,32 @@ const fn_route_t  fn_routes[] = {
       "users", NULL, "Register a device for notifications" },
     { FN_DELETE, V1 "/users/me/devices", FN_WRITE, FN_USER, FN_LIMIT_USER, "devices.delete", NULL, device_delete_body, 204, 0, NEVER,
       "users", NULL, "Take a device off" },
+
+    /* accounts */
+    { FN_POST, V1 "/auth/verify-email", FN_WRITE, FN_ANYONE, FN_LIMIT_AUTH, "auth.verify_email", NULL, verify_body, 200, 0, NEVER,
+      "auth", "Message", "Verify the address with the code that was sent to it" },
+    { FN_POST, V1 "/auth/verify-email/resend", FN_WRITE, FN_USER, FN_LIMIT_USER, "auth.verify_resend", NULL, NULL, 202, 0, NEVER,
+      "auth", "Message", "Another code; one a minute, five a day" },
+    { FN_POST, V1 "/auth/password/forgot", FN_WRITE, FN_ANYONE, FN_LIMIT_AUTH, "auth.password_forgot", NULL, forgot_body, 202, 0, NEVER,
+      "auth", "Message", "Have a link to a new password sent; the answer does not tell whether there is an account" },
+    { FN_POST, V1 "/auth/password/reset", FN_WRITE, FN_ANYONE, FN_LIMIT_AUTH, "auth.password_reset", NULL, reset_body, 200, 0, NEVER,
+      "auth", "Message", "Set a new password with the link's token; all sessions end" },
+    { FN_POST, V1 "/auth/password/change", FN_WRITE, FN_USER, FN_LIMIT_USER, "auth.password_change", NULL, password_body, 204, 0, NEVER,
+      "auth", NULL, "Change the password; other sessions end" },
+    { FN_GET, V1 "/users/me/data", FN_READ, FN_USER, FN_LIMIT_USER, "users_data", NULL, NULL, 200, FN_R_SLOW|FN_R_DOWNLOAD|FN_R_TOLD, NEVER,
+      "users", "PersonalData", "Everything held on the user, as a download" },
+    { FN_DELETE, V1 "/users/me/delete", FN_WRITE, FN_USER, FN_LIMIT_USER, "users.delete", NULL, leave_body, 200, 0, NEVER,
+      "users", "Message", "Close the account; everything is deleted after 30 days" },
+    { FN_GET, V1 "/users/me/consents", FN_READ, FN_USER, FN_LIMIT_USER, "consents_list", NULL, NULL, 200, 0, MINE(300, "consents:@"),
+      "users", "ConsentList", "What the user has agreed to, and when" },
+    { FN_PUT, V1 "/users/me/consents", FN_WRITE, FN_USER, FN_LIMIT_USER, "consents.set", NULL, consent_body, 200, 0, NEVER,
+      "users", "Consent", "Agree to something, or take it back" },
+    { FN_GET, V1 "/users/{id}", FN_READ, FN_USER, FN_LIMIT_USER, "users_get", id_param, NULL, 200, FN_R_REPLICA, MINE(300, "users:{id} follows:@"),
+      "users", "PublicProfile", "Somebody's public profile" },
+    { FN_POST, V1 "/users/{id}/follow", FN_WRITE, FN_USER, FN_LIMIT_USER, "users.follow", id_param, NULL, 204, 0, NEVER,
+      "users", NULL, "Follow somebody" },
+    { FN_DELETE, V1 "/users/{id}/follow", FN_WRITE, FN_USER, FN_LIMIT_USER, "users.unfollow", id_param, NULL, 204, 0, NEVER,
+      "users", NULL, "Follow somebody no more" },
 
     /* goals */
     { FN_GET, V1 "/goals", FN_READ, FN_USER, FN_LIMIT_USER, "goals_list", goals_params, NULL, 200, FN_R_REPLICA, MINE(300, "goals:@"),

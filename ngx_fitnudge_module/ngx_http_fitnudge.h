@@ -150,10 +150,10 @@ ngx_int_t ngx_http_fitnudge_cookie(ngx_http_request_t *r, const char *name, ngx_
 ngx_table_elt_t *ngx_http_fitnudge_find_header(ngx_http_request_t *r, const char *name);
 
 /*
- * Queues a job for which nobody waits, with the route's validated parameters and a body: a note beside an answer that must not
- * depend on it. When it cannot be queued it is lost.
+ * Queues a job for which nobody waits, with the route's validated parameters (or NULL) and a body: a note beside an answer that must
+ * not depend on it. When it cannot be queued it is lost.
  */
-void ngx_http_fitnudge_forward_queue(ngx_http_request_t *r, const char *job, const char *const *values, const char *body);
+void ngx_http_fitnudge_tell(ngx_http_request_t *r, const char *job, const char *const *values, const char *body);
 
 /* Answers a POST of an unsubscribe link that has been done. */
 ngx_int_t ngx_http_fitnudge_mail_unsubscribed(ngx_http_request_t *r);
@@ -161,6 +161,7 @@ ngx_int_t ngx_http_fitnudge_mail_unsubscribed(ngx_http_request_t *r);
 /* content handlers, called by the route module's dispatcher */
 ngx_int_t ngx_http_fitnudge_query_handler(ngx_http_request_t *r);       /* FN_READ */
 ngx_int_t ngx_http_fitnudge_forward_handler(ngx_http_request_t *r);     /* FN_WRITE */
+void ngx_http_fitnudge_told(ngx_http_request_t *r, const fn_route_t *route);    /* FN_R_TOLD: the pool is told of the answer */
 ngx_int_t ngx_http_fitnudge_job_handler(ngx_http_request_t *r);         /* FN_LOCAL "job", lives in forward */
 ngx_int_t ngx_http_fitnudge_csrf_handler(ngx_http_request_t *r);        /* FN_LOCAL "csrf", lives in jwt */
 ngx_int_t ngx_http_fitnudge_jwks_handler(ngx_http_request_t *r);        /* FN_LOCAL "jwks", lives in jwt */

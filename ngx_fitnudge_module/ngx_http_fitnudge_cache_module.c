@@ -128,7 +128,7 @@ static void ngx_http_fitnudge_cache_store(const ngx_http_fitnudge_cache_flight_t
 static void ngx_http_fitnudge_cache_put(const ngx_http_fitnudge_cache_main_conf_t *cmcf, const ngx_http_fitnudge_cache_key_t *key,
     const fn_cache_meta_t *meta, const u_char *body, const u_char *gzip);
 static ngx_int_t ngx_http_fitnudge_cache_answer(ngx_http_request_t *r, const ngx_http_fitnudge_cache_flight_t *flight, ngx_int_t rc,
-    PGresult *res, ngx_uint_t collapsed, ngx_uint_t last);
+    PGresult **result, ngx_uint_t collapsed, ngx_uint_t last);
 static ngx_int_t ngx_http_fitnudge_cache_answer_shared(ngx_http_request_t *r, const ngx_str_t *shared);
 static ngx_int_t ngx_http_fitnudge_cache_status(ngx_http_request_t *r, const char *status);
 static void ngx_http_fitnudge_cache_gzip(ngx_http_request_t *r, const ngx_http_fitnudge_cache_key_t *key,
@@ -871,11 +871,7 @@ ngx_http_fitnudge_cache_landed(ngx_http_fitnudge_cache_flight_t *flight, ngx_int
         ngx_http_set_log_request(c->log, r);
 
         ngx_http_finalize_request(r, shared != NULL ? ngx_http_fitnudge_cache_answer_shared(r, shared)
-                                     : ngx_http_fitnudge_cache_answer(r, flight, rc, res, collapsed, last));
-
-        if (last) {
-            res = NULL;
-        }
+                                     : ngx_http_fitnudge_cache_answer(r, flight, rc, &res, collapsed, last));
 
         ngx_http_run_posted_requests(c);
     }
@@ -938,13 +934,14 @@ ngx_http_fitnudge_cache_put(const ngx_http_fitnudge_cache_main_conf_t *cmcf, con
 }
 
 
-/* The last one gets PostgreSQL's own memory, the others a copy. */
+/* The last one gets PostgreSQL's own memory, and `*result` is NULL then; the others get a copy. */
 
 static ngx_int_t
-ngx_http_fitnudge_cache_answer(ngx_http_request_t *r, const ngx_http_fitnudge_cache_flight_t *flight, ngx_int_t rc, PGresult *res,
+ngx_http_fitnudge_cache_answer(ngx_http_request_t *r, const ngx_http_fitnudge_cache_flight_t *flight, ngx_int_t rc, PGresult **result,
     ngx_uint_t collapsed, ngx_uint_t last)
 {
     u_char       *copy;
+    PGresult     *res = *result;
     ngx_str_t     body;
     const char   *state;
 
@@ -954,7 +951,13 @@ ngx_http_fitnudge_cache_answer(ngx_http_request_t *r, const ngx_http_fitnudge_ca
         return ngx_http_fitnudge_cache_stale(r, &flight->key, flight->route);
     }
 
-    rc = last ? ngx_http_fitnudge_query_result(r, rc, res, &body) : ngx_http_fitnudge_query_look(r, rc, res, &body);
+    if (last) {
+        *result = NULL;
+        rc = ngx_http_fitnudge_query_result(r, rc, res, &body);
+
+    } else {
+        rc = ngx_http_fitnudge_query_look(r, rc, res, &body);
+    }
 
     if (rc == NGX_DECLINED) {
         return ngx_http_fitnudge_error(r, NGX_HTTP_NOT_FOUND, NULL, NULL, NULL);

@@ -23,11 +23,12 @@
 
 #define JOB_TTL        "86400"
 #define QUEUE_MAX      10000           /* default of fitnudge_queue_max */
+#define QUEUE_AGE      60000           /* and of fitnudge_queue_age, ms */
 
 
 typedef struct {
-    ngx_int_t  job_get;         /* statement */
-    ngx_int_t  queue_max;       /* jobs that may wait in a lane; 0: any number */
+    ngx_int_t                    job_get;       /* statement */
+    ngx_fitnudge_queue_limits_t  queue;
 } ngx_http_fitnudge_forward_main_conf_t;
 
 
@@ -53,6 +54,7 @@ static ngx_int_t ngx_http_fitnudge_job_send(ngx_http_request_t *r, ngx_uint_t st
 
 static void *ngx_http_fitnudge_forward_create_main_conf(ngx_conf_t *cf);
 static char *ngx_http_fitnudge_forward_init_main_conf(ngx_conf_t *cf, void *conf);
+static char *ngx_http_fitnudge_forward_queue_age(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 static char *ngx_http_fitnudge_forward_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child);
 static ngx_int_t ngx_http_fitnudge_forward_init(ngx_conf_t *cf);
 
@@ -65,8 +67,15 @@ static ngx_command_t  ngx_http_fitnudge_forward_commands[] = {
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
       ngx_conf_set_num_slot,
       NGX_HTTP_MAIN_CONF_OFFSET,
-      offsetof(ngx_http_fitnudge_forward_main_conf_t, queue_max),
+      offsetof(ngx_http_fitnudge_forward_main_conf_t, queue.depth),
       &ngx_http_fitnudge_queue_max_bounds },
+
+    { ngx_string("fitnudge_queue_age"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_fitnudge_forward_queue_age,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_fitnudge_forward_main_conf_t, queue.age),
+      NULL },
 
       ngx_null_command
 };
@@ -143,7 +152,7 @@ ngx_http_fitnudge_forward_handler(ngx_http_request_t *r)
 
     jmcf = ngx_http_get_module_main_conf(r, ngx_http_fitnudge_forward_module);
 
-    if (ngx_fitnudge_orders_refuse(fw->job->lane, (ngx_uint_t) jmcf->queue_max)) {
+    if (ngx_fitnudge_orders_refuse(fw->job, &jmcf->queue)) {
         ngx_fitnudge_count(NGX_FITNUDGE_M_WRITES_REFUSED, 1);
         return ngx_http_fitnudge_unavailable(r);
     }
@@ -286,61 +295,6 @@ ngx_http_fitnudge_forward_push(ngx_http_fitnudge_forward_t *fw, const fn_buf_t *
 }
 
 
-void
-ngx_http_fitnudge_forward_queue(ngx_http_request_t *r, const char *job, const char *const *values, const char *text)
-{
-    char                                          key[64];
-    size_t                                        lens[3];
-    fn_buf_t                                      body = FN_BUF_INIT, envelope = FN_BUF_INIT;
-    ngx_uint_t                                    i;
-    const char                                   *argv[3];
-    const fn_field_t                             *f;
-    ngx_fitnudge_op_t                            *op;
-    ngx_http_fitnudge_forward_t                   fw;
-    const ngx_http_fitnudge_main_conf_t          *fmcf;
-    const ngx_http_fitnudge_forward_main_conf_t  *jmcf;
-
-    fmcf = ngx_http_fitnudge_main_conf(r);
-    jmcf = ngx_http_get_module_main_conf(r, ngx_http_fitnudge_forward_module);
-
-    ngx_memzero(&fw, sizeof(ngx_http_fitnudge_forward_t));
-    fw.request = r;
-    fw.ctx = ngx_http_fitnudge_ctx(r);
-    fw.route = ngx_http_fitnudge_route_of(r)->route;
-    fw.job = fn_job_find(job, ngx_strlen(job));
-    fw.if_match = -1;
-    fw.async = 1;
-
-    for (f = fw.route->params, i = 0; f != NULL && f->name != NULL; f++, i++) {
-        fw.values[i] = values[i];
-    }
-
-    if (fw.job == NULL || !ngx_fitnudge_redis_up() || ngx_fitnudge_orders_refuse(fw.job->lane, (ngx_uint_t) jmcf->queue_max)) {
-        return;
-    }
-
-    fn_buf_adds(&body, text);
-
-    if (ngx_http_fitnudge_forward_envelope(&fw, &body, &envelope) == NGX_OK) {
-        op = ngx_fitnudge_op_create(NULL, fmcf->redis_timeout, NULL, NULL);
-
-        if (op != NULL) {
-            argv[0] = "LPUSH";
-            argv[1] = key;
-            argv[2] = envelope.data;
-            lens[0] = 5;
-            lens[1] = snprintf(key, sizeof(key), FN_K_QUEUE, fw.job->lane, fw.job->prio);
-            lens[2] = envelope.len;
-
-            (void) ngx_fitnudge_redis_command(op, 3, argv, lens);
-        }
-    }
-
-    fn_buf_free(&body);
-    fn_buf_free(&envelope);
-}
-
-
 /* Leaves word of a job that nobody waits for any more. */
 
 static ngx_int_t
@@ -380,8 +334,9 @@ ngx_http_fitnudge_forward_note(ngx_http_fitnudge_forward_t *fw)
 static void
 ngx_http_fitnudge_forward_push_done(ngx_fitnudge_op_t *op, ngx_int_t rc, void *reply)
 {
-    redisReply                   *rep = reply;
-    ngx_http_fitnudge_forward_t  *fw = op->data;
+    redisReply                                   *rep = reply;
+    ngx_http_fitnudge_forward_t                  *fw = op->data;
+    const ngx_http_fitnudge_forward_main_conf_t  *jmcf;
 
     if (rc == NGX_OK && rep->type == REDIS_REPLY_ERROR) {
         ngx_log_error(NGX_LOG_ERR, op->request->connection->log, 0,
@@ -389,7 +344,8 @@ ngx_http_fitnudge_forward_push_done(ngx_fitnudge_op_t *op, ngx_int_t rc, void *r
     }
 
     if (rc == NGX_OK && rep->type == REDIS_REPLY_INTEGER) {
-        ngx_fitnudge_orders_depth(fw->job->lane, rep->integer);
+        jmcf = ngx_http_get_module_main_conf(op->request, ngx_http_fitnudge_forward_module);
+        ngx_fitnudge_orders_added(fw->job, rep->integer, &jmcf->queue);
     }
 
     ngx_http_fitnudge_forward_acknowledged(fw, rc == NGX_OK && rep->type == REDIS_REPLY_INTEGER);
@@ -731,7 +687,8 @@ ngx_http_fitnudge_forward_create_main_conf(ngx_conf_t *cf)
 
     jmcf = ngx_pcalloc(cf->pool, sizeof(ngx_http_fitnudge_forward_main_conf_t));
     if (jmcf != NULL) {
-        jmcf->queue_max = NGX_CONF_UNSET;
+        jmcf->queue.depth = NGX_CONF_UNSET;
+        jmcf->queue.age = NGX_CONF_UNSET_MSEC;
     }
 
     return jmcf;
@@ -745,9 +702,38 @@ ngx_http_fitnudge_forward_init_main_conf(ngx_conf_t *cf, void *conf)
 
     (void) cf;
 
-    ngx_conf_init_value(jmcf->queue_max, QUEUE_MAX);
+    ngx_conf_init_value(jmcf->queue.depth, QUEUE_MAX);
+    ngx_conf_init_msec_value(jmcf->queue.age, QUEUE_AGE);
 
     return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_fitnudge_forward_queue_age(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    char                                   *rv;
+    ngx_str_t                              *value;
+    ngx_http_fitnudge_forward_main_conf_t  *jmcf = conf;
+
+    if (jmcf->queue.age != NGX_CONF_UNSET_MSEC) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (ngx_strcmp(value[1].data, "off") == 0) {
+        jmcf->queue.age = 0;
+        return NGX_CONF_OK;
+    }
+
+    rv = ngx_conf_set_msec_slot(cf, cmd, conf);
+
+    if (rv == NGX_CONF_OK && (jmcf->queue.age < 1000 || jmcf->queue.age > 86400000)) {
+        return "must be from 1s to 1d, or off";
+    }
+
+    return rv;
 }
 
 

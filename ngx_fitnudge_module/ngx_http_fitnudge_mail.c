@@ -58,7 +58,7 @@ ngx_http_fitnudge_mail_open_handler(ngx_http_request_t *r)
     }
 
     if (r->method != NGX_HTTP_HEAD) {
-        ngx_http_fitnudge_forward_queue(r, "mail.note", values, "{\"kind\":\"opened\"}");
+        ngx_http_fitnudge_tell(r, "mail.note", values, "{\"kind\":\"opened\"}");
     }
 
     body.data = ngx_http_fitnudge_mail_gif;
@@ -87,7 +87,7 @@ ngx_http_fitnudge_mail_click_handler(ngx_http_request_t *r)
     }
 
     if (r->method != NGX_HTTP_HEAD) {
-        ngx_http_fitnudge_forward_queue(r, "mail.note", values, "{\"kind\":\"clicked\"}");
+        ngx_http_fitnudge_tell(r, "mail.note", values, "{\"kind\":\"clicked\"}");
     }
 
     if (ngx_http_fitnudge_header(r, "Location", (u_char *) values[2], ngx_strlen(values[2])) != NGX_OK) {

@@ -192,15 +192,27 @@ json_routes(fn_buf_t *b)
 static void
 json_zones(fn_buf_t *b)
 {
-    ngx_uint_t                n, first;
-    ngx_http_fitnudge_zone_t  zone;
+    uint64_t                             value;
+    ngx_uint_t                           n, first;
+    ngx_http_fitnudge_zone_t             zone;
+    const ngx_http_fitnudge_zone_row_t  *row;
 
     fn_buf_adds(b, "{");
 
     for (n = 0, first = 1; ngx_http_fitnudge_metrics_next_zone(&n, &zone); first = 0) {
         fn_buf_adds(b, first ? "" : ",");
         fn_buf_add_json_string(b, (const char *) zone.name->data, zone.name->len);
-        fn_buf_addf(b, ":{\"size\":%zu,\"free\":%zu,\"failures\":%" PRIu64 "}", zone.size, zone.free, zone.failures);
+        fn_buf_adds(b, ":{");
+
+        for (row = ngx_http_fitnudge_zone_rows; row->key != NULL; row++) {
+            value = ngx_http_fitnudge_zone_number(&zone, row);
+
+            if (value != NGX_HTTP_FITNUDGE_ZONE_NONE) {
+                fn_buf_addf(b, "%s\"%s\":%" PRIu64, row == ngx_http_fitnudge_zone_rows ? "" : ",", row->key, value);
+            }
+        }
+
+        fn_buf_adds(b, "}");
     }
 
     fn_buf_adds(b, "}");

@@ -270,44 +270,6 @@ ngx_http_fitnudge_metrics_free(void *data)
 }
 
 
-ngx_uint_t
-ngx_http_fitnudge_metrics_next_zone(ngx_uint_t *n, ngx_http_fitnudge_zone_t *zone)
-{
-    ngx_uint_t        i, at;
-    ngx_shm_zone_t   *z;
-    ngx_list_part_t  *part;
-    ngx_slab_pool_t  *pool;
-
-    at = 0;
-
-    for (part = (ngx_list_part_t *) &ngx_cycle->shared_memory.part; part != NULL; part = part->next) {
-        z = part->elts;
-
-        for (i = 0; i < part->nelts; i++, at++) {
-            if (at < *n || z[i].shm.addr == NULL) {
-                continue;
-            }
-
-            *n = at + 1;
-            pool = (ngx_slab_pool_t *) z[i].shm.addr;
-
-            zone->name = &z[i].shm.name;
-            zone->size = z[i].shm.size;
-            zone->free = pool->pfree * ngx_pagesize;
-            zone->failures = 0;
-
-            for (at = 0; at < ngx_pagesize_shift - pool->min_shift; at++) {
-                zone->failures += pool->stats[at].fails;
-            }
-
-            return 1;
-        }
-    }
-
-    return 0;
-}
-
-
 /* gauges */
 
 static void

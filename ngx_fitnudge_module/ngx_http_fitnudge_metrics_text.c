@@ -242,42 +242,24 @@ text_connections(fn_buf_t *b)
 static void
 text_zones(fn_buf_t *b)
 {
-    fn_buf_t                  sizes = FN_BUF_INIT, frees = FN_BUF_INIT, failures = FN_BUF_INIT, name = FN_BUF_INIT;
-    ngx_uint_t                n;
-    ngx_http_fitnudge_zone_t  zone;
+    uint64_t                             value;
+    ngx_uint_t                           n;
+    ngx_http_fitnudge_zone_t             zone;
+    const ngx_http_fitnudge_zone_row_t  *row;
 
-    text_family(&sizes, "fitnudge_zone_size_bytes", "gauge", "Size of a shared memory zone.");
-    text_family(&frees, "fitnudge_zone_free_bytes", "gauge",
-                "Whole free pages of a zone; those that FitNudge divides up by itself have few from the start.");
-    text_family(&failures, "fitnudge_zone_failures_total", "counter",
-                "Allocations in a zone for which there was no room.");
+    for (row = ngx_http_fitnudge_zone_rows; row->key != NULL; row++) {
+        text_family(b, row->name, row->type, row->help);
 
-    for (n = 0; ngx_http_fitnudge_metrics_next_zone(&n, &zone); /* void */) {
-        fn_buf_reset(&name);
-        text_label_value(&name, zone.name->data, zone.name->len);
+        for (n = 0; ngx_http_fitnudge_metrics_next_zone(&n, &zone); /* void */) {
+            value = ngx_http_fitnudge_zone_number(&zone, row);
 
-        if (name.failed) {
-            break;
+            if (value != NGX_HTTP_FITNUDGE_ZONE_NONE) {
+                fn_buf_addf(b, "%s{zone=\"", row->name);
+                text_label_value(b, zone.name->data, zone.name->len);
+                fn_buf_addf(b, "\"} %" PRIu64 "\n", value);
+            }
         }
-
-        fn_buf_addf(&sizes, "fitnudge_zone_size_bytes{zone=\"%s\"} %zu\n", name.data, zone.size);
-        fn_buf_addf(&frees, "fitnudge_zone_free_bytes{zone=\"%s\"} %zu\n", name.data, zone.free);
-        fn_buf_addf(&failures, "fitnudge_zone_failures_total{zone=\"%s\"} %" PRIu64 "\n", name.data, zone.failures);
     }
-
-    if (sizes.failed || frees.failed || failures.failed || name.failed) {
-        b->failed = 1;
-
-    } else {
-        fn_buf_add(b, sizes.data, sizes.len);
-        fn_buf_add(b, frees.data, frees.len);
-        fn_buf_add(b, failures.data, failures.len);
-    }
-
-    fn_buf_free(&sizes);
-    fn_buf_free(&frees);
-    fn_buf_free(&failures);
-    fn_buf_free(&name);
 }
 
 

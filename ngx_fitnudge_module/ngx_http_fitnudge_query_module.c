@@ -18,6 +18,7 @@ typedef struct {
 
 
 static void ngx_http_fitnudge_query_done(ngx_fitnudge_op_t *op, ngx_int_t rc, void *reply);
+static ngx_int_t ngx_http_fitnudge_query_disposition(ngx_http_request_t *r, const fn_route_match_t *m);
 static void ngx_http_fitnudge_query_clear(void *data);
 static ngx_int_t ngx_http_fitnudge_query_failed(ngx_http_request_t *r, PGresult *res);
 static const char *ngx_http_fitnudge_query_copy(ngx_http_request_t *r, const char *s);
@@ -120,9 +121,9 @@ ngx_http_fitnudge_query_handler(ngx_http_request_t *r)
 static void
 ngx_http_fitnudge_query_done(ngx_fitnudge_op_t *op, ngx_int_t rc, void *reply)
 {
-    ngx_http_request_t  *r = op->request;
-
-    ngx_str_t  body;
+    ngx_str_t                body;
+    ngx_http_request_t      *r = op->request;
+    const fn_route_match_t  *m;
 
     rc = ngx_http_fitnudge_query_result(r, rc, reply, &body);
 
@@ -130,10 +131,47 @@ ngx_http_fitnudge_query_done(ngx_fitnudge_op_t *op, ngx_int_t rc, void *reply)
         rc = ngx_http_fitnudge_error(r, NGX_HTTP_NOT_FOUND, NULL, NULL, NULL);
 
     } else if (rc == NGX_OK && body.data != NULL) {
-        rc = ngx_http_fitnudge_send_json(r, NGX_HTTP_OK, &body, 1);
+        m = ngx_http_fitnudge_route_of(r);
+
+        if (m != NULL && (m->route->flags & FN_R_TOLD)) {
+            ngx_http_fitnudge_told(r, m->route);
+        }
+
+        rc = ngx_http_fitnudge_query_disposition(r, m);
+
+        if (rc == NGX_OK) {
+            rc = ngx_http_fitnudge_send_json(r, NGX_HTTP_OK, &body, 1);
+        }
     }
 
     ngx_http_finalize_request(r, rc);
+}
+
+
+/* RFC 6266: what is a download is saved under the name of what is asked for, "fitnudge-data.json". */
+
+static ngx_int_t
+ngx_http_fitnudge_query_disposition(ngx_http_request_t *r, const fn_route_match_t *m)
+{
+    size_t       size;
+    u_char      *p, *value;
+    const char  *name;
+
+    if (m == NULL || !(m->route->flags & FN_R_DOWNLOAD)) {
+        return NGX_OK;
+    }
+
+    name = strrchr(m->route->path, '/') + 1;
+    size = sizeof("attachment; filename=\"fitnudge-.json\"") - 1 + ngx_strlen(name);
+
+    value = ngx_pnalloc(r->pool, size);
+    if (value == NULL) {
+        return NGX_ERROR;
+    }
+
+    p = ngx_snprintf(value, size, "attachment; filename=\"fitnudge-%s.json\"", name);
+
+    return ngx_http_fitnudge_header(r, "Content-Disposition", value, p - value);
 }
 
 

@@ -22,6 +22,7 @@ static ngx_int_t ngx_http_fitnudge_request_id_make(ngx_http_request_t *r, ngx_st
 static ngx_int_t ngx_http_fitnudge_random(u_char *p, size_t n);
 static ngx_int_t ngx_http_fitnudge_traceparent_make(ngx_http_request_t *r, ngx_str_t *s);
 static ngx_uint_t ngx_http_fitnudge_traceparent_valid(const ngx_str_t *s);
+static ngx_int_t ngx_http_fitnudge_traceparent_downgrade(ngx_http_request_t *r, ngx_str_t *s);
 static ngx_int_t ngx_http_fitnudge_sign_urls(ngx_http_request_t *r, ngx_str_t *body, ngx_str_t *etag);
 static ngx_uint_t ngx_http_fitnudge_etag_matches(ngx_http_request_t *r, const ngx_str_t *etag);
 
@@ -113,9 +114,12 @@ ngx_http_fitnudge_identify(ngx_http_request_t *r, ngx_http_fitnudge_ctx_t *ctx)
 
     /* with several of them it is nobody's to choose: section 2.2 of Trace Context 2 has the trace begin here */
 
-    if ((ctx->ntraceparent != 1 || !ngx_http_fitnudge_traceparent_valid(&ctx->traceparent))
-        && ngx_http_fitnudge_traceparent_make(r, &ctx->traceparent) != NGX_OK)
-    {
+    if (ctx->ntraceparent == 1 && ngx_http_fitnudge_traceparent_valid(&ctx->traceparent)) {
+        if (ngx_http_fitnudge_traceparent_downgrade(r, &ctx->traceparent) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+    } else if (ngx_http_fitnudge_traceparent_make(r, &ctx->traceparent) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -245,7 +249,10 @@ ngx_http_fitnudge_traceparent_make(ngx_http_request_t *r, ngx_str_t *s)
 }
 
 
-/* W3C Trace Context, section 3.2: version 00, lower case, no id of zeros only. */
+/*
+ * W3C Trace Context, sections 3.2 and 4.3: lower case, no id of zeros only.  A version that is not known yet begins like 00, and
+ * whatever it adds comes behind another dash; ff is none.
+ */
 
 static ngx_uint_t
 ngx_http_fitnudge_traceparent_valid(const ngx_str_t *s)
@@ -253,14 +260,18 @@ ngx_http_fitnudge_traceparent_valid(const ngx_str_t *s)
     size_t   i;
     u_char   c, trace, parent;
 
-    if (s->len != TRACEPARENT_LEN || s->data[0] != '0' || s->data[1] != '0') {
+    if (s->len < TRACEPARENT_LEN || ngx_strncmp(s->data, "ff", 2) == 0) {
+        return 0;
+    }
+
+    if (s->len > TRACEPARENT_LEN && (s->data[TRACEPARENT_LEN] != '-' || ngx_strncmp(s->data, "00", 2) == 0)) {
         return 0;
     }
 
     trace = 0;
     parent = 0;
 
-    for (i = 2; i < TRACEPARENT_LEN; i++) {
+    for (i = 0; i < TRACEPARENT_LEN; i++) {
         c = s->data[i];
 
         if (i == 2 || i == 35 || i == 52) {
@@ -275,7 +286,7 @@ ngx_http_fitnudge_traceparent_valid(const ngx_str_t *s)
             return 0;
         }
 
-        if (c != '0') {
+        if (c != '0' && i > 2) {
             if (i < 35) {
                 trace = 1;
 
@@ -286,6 +297,37 @@ ngx_http_fitnudge_traceparent_valid(const ngx_str_t *s)
     }
 
     return trace && parent;
+}
+
+
+/* What comes from a later version goes on as 00, with the one flag that 00 has: "sampled". */
+
+static ngx_int_t
+ngx_http_fitnudge_traceparent_downgrade(ngx_http_request_t *r, ngx_str_t *s)
+{
+    u_char  *p, flags;
+
+    if (s->data[0] == '0' && s->data[1] == '0') {
+        return NGX_OK;
+    }
+
+    p = ngx_pnalloc(r->pool, TRACEPARENT_LEN);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    flags = s->data[TRACEPARENT_LEN - 1];
+
+    ngx_memcpy(p, s->data, TRACEPARENT_LEN);
+    p[0] = '0';
+    p[1] = '0';
+    p[TRACEPARENT_LEN - 2] = '0';
+    p[TRACEPARENT_LEN - 1] = '0' + ((flags <= '9' ? flags - '0' : flags - 'a' + 10) & 1);
+
+    s->data = p;
+    s->len = TRACEPARENT_LEN;
+
+    return NGX_OK;
 }
 
 

@@ -4,7 +4,9 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use FitNudge::Test::Contract;
 use FitNudge::Test::Stack;
+use Mojo::Promise;
 use Test::More;
+use Time::HiRes qw(time);
 
 my $s = FitNudge::Test::Stack->new(nginx_workers => 2)->start;
 
@@ -84,6 +86,61 @@ subtest 'sign-in' => sub {
     my $v = new_user($s, password => "pass\x{1F512}w\x{F6}rd");
     status_ok(call($s, POST => '/auth/login', json => { email => $v->{email}, password => $v->{password} }), 200, 'a password in any script');
     like($s->sql("SELECT password_hash FROM users WHERE id = '$u->{id}'"), qr/\A\$y\$/, 'hashed with yescrypt');
+};
+
+# Who has an account must not show in how long a refusal takes. Medians, since other work delays one or the other.
+subtest 'known and unknown addresses take the same time' => sub {
+    my @user = map { new_user($s) } 1 .. 10;
+    my $refused = sub ($email) {
+        my $t = time;
+        error_ok(call($s, POST => '/auth/login', json => { email => $email, password => 'correct horse 8' }), 401, 'refused');
+        return time - $t;
+    };
+    my $ratio;
+    for my $attempt (1 .. 3) {
+        my (@known, @unknown);
+        for my $u (@user) {
+            push @known, $refused->($u->{email});
+            push @unknown, $refused->("no.$u->{email}");
+        }
+        my ($k, $n) = map { (sort { $a <=> $b } @$_)[5] } \@known, \@unknown;
+        $ratio = $k / $n;
+        note(sprintf '%.1f ms and %.1f ms', $k * 1000, $n * 1000);
+        last if $ratio > 0.5 && $ratio < 2;
+    }
+    cmp_ok($ratio, '>', 0.5, 'an unknown one takes no longer');
+    cmp_ok($ratio, '<', 2, 'nor is it refused sooner');
+};
+
+subtest 'a flood of sign-ins cannot slow a check-in' => sub {
+    my $u = new_user($s);
+    my %p = (token => $u->{token});
+    my $goal = call($s, POST => '/goals', %p, json => { title => 'Run', frequency => 3 })->json->{id};
+    # processes that sign in stand still, and so do those that are started to help them
+    my %stopped;
+    my $stop = sub { for my $c (grep { $_->{title} =~ /\bauth\b/ } @{ $s->pids->{pool_children} }) { kill STOP => $c->{pid}; $stopped{ $c->{pid} } = 1 } };
+    $stop->();
+    cmp_ok(scalar(keys %stopped), '>', 0, 'somebody signs users in');
+    my (@answered, $done);
+    my $ua = agent();
+    my @login = map { $ua->post_p($s->url('/api/v1/auth/login'), json => { email => $u->{email}, password => $u->{password} })->then(sub ($tx) { push @answered, $tx->res->code }) } 1 .. 20;
+    my @code;
+    # one after the other, on the loop that the sign-ins wait in
+    my $next;
+    $next = sub {
+        $stop->();
+        if (@code == 20) { $done = @answered; kill CONT => keys %stopped; return }
+        my $day = 1 + @code;
+        $ua->post_p($s->url("/api/v1/goals/$goal/checkins"), { Authorization => "Bearer $u->{token}" }, json => { status => 'done', date => sprintf '2026-01-%02d', $day })
+            ->then(sub ($tx) { push @code, $tx->res->code; $next->() });
+    };
+    $next->();
+    Mojo::Promise->all_settled(@login)->wait;
+    undef $next;
+    is_deeply(\@code, [(201) x 20], 'check-ins are done') or diag("@code");
+    is($done, 0, 'before anybody is signed in');
+    is(scalar(@answered), 20, 'and then they are');
+    is_deeply([grep { $_ != 200 } @answered], [], 'all of them') or diag("@answered");
 };
 
 subtest 'hash of another system' => sub {

@@ -7,6 +7,7 @@ use lib "$FindBin::Bin/lib";
 use Digest::SHA qw(sha256_hex);
 use FitNudge::Processes;
 use FitNudge::Util qw(free_port spew temp_dir);
+use IO::Socket::INET;
 use IPC::Open2;
 use Mojo::File qw(path);
 use Mojo::JSON qw(decode_json encode_json);
@@ -21,7 +22,7 @@ plan skip_all => "$exchange is not there: make -C t/fakes BUILD=$root/build" unl
 my $dir = temp_dir();
 mkdir "$dir/log";
 my $p = bless {dir => $dir, procs => {}, env => {}, owner => $$}, 'FitNudge::Processes';
-END { $p->stop_process($_, 'TERM') for sort keys %{$p->{procs}}; path($dir)->remove_tree if $dir && $p->{owner} == $$ }
+END { my $status = $?; $p->stop_process($_, 'TERM') for sort keys %{$p->{procs}}; path($dir)->remove_tree if $dir && $p->{owner} == $$; $? = $status }
 
 my $ua = Mojo::UserAgent->new->request_timeout(20);
 my %url;
@@ -229,7 +230,7 @@ subtest 'mail' => sub {
     like($head, qr/^List-Unsubscribe-Post: List-Unsubscribe=One-Click\r$/m, 'one-click');
     $_ = Mojo::Util::decode('UTF-8', MIME::QuotedPrint::decode_qp($_ =~ s/.*?\r\n\r\n//sr)) for $text, $html;
     like($text, qr/^- 1 Check-in\r?\n- Serie: 3 Tage\r?$/m, 'plural') or diag($text);
-    like($text, qr/5\. Januar 2026 bis 11\. Januar 2026/, 'dates');
+    like($text, qr/5\. Januar 2026 bis zum 11\. Januar 2026/, 'dates');
     like($html, qr/Hallo Zo\x{eb} &quot;Z&quot;,/, 'escaped');
     like($html, qr{<a href="https://fitnudge\.app/api/v1/e/c/01900000-0000-7000-8000-00000000abcd\?s=[\w-]{22}&amp;u=https%3A%2F%2Ffitnudge\.app%2F"}, 'a link that is counted');
 
@@ -320,6 +321,92 @@ subtest 'messages' => sub {
     }
     local $ENV{KEY} = 'wrong';
     outcome_is('openai', \%openai, \%ctx, 'dead', 1, 'wrong key', status => 401);
+};
+
+# What each service does in each mode. "as" is the provider that build/exchange runs, "service" the exchange that is looked at, "only" the
+# path that the fault is about. A row: mode, what becomes of the call, whether an operator is told, and what else is to be seen.
+my %late = map { $_ => 1 } qw(late hang);
+my %mode = (
+    ok => {}, slow => {mode => 'slow', delay_ms => 500}, late => {mode => 'slow', delay_ms => 30_000}, hang => {mode => 'hang'}, cut => {mode => 'cut'},
+    garbage => {mode => 'garbage'}, 500 => {mode => '500'}, 503 => {mode => '503'}, 429 => {mode => '429', retry_after => 7},
+);
+sub each_mode (%differs) {
+    my %outcome = (ok => 'done', slow => 'done', late => 'retry', hang => 'retry', cut => 'retry', garbage => 'dead', 500 => 'retry', 503 => 'retry', 429 => 'busy', %differs);
+    return map { [$_, $outcome{$_}, 0, $_ eq '429' ? (wait_ms => 7000) : ()] } sort keys %outcome;
+}
+
+subtest 'every service in every mode' => sub {
+    local @ENV{qw(HOOK SLACK POSTHOG)} = ("$url{n8n}/webhook/translate", "$url{slack}/services/T/B/X", 'phc_test');
+    local $ENV{DSN} = $url{telemetry} =~ s{://}{://abc123@}r . '/42';
+    my %fcm = (fcm_base_url => $url{fcm}, fcm_service_account => 'file:' . account("$dir/key.pem"), fcm_timeout => '15s');
+    my %message = (token => 'device:1', title => 'Go', body => 'Los!');
+    my @services = (
+        { name => 'elevenlabs', as => 'voice', service => 'elevenlabs', settings => \%voice, ctx => \%speech, late => {elevenlabs_timeout => '400ms'},
+            rows => [each_mode(), ['quota', 'dead', 1], ['401', 'dead', 1], ['402', 'dead', 1], ['404', 'dead', 1], ['characters', 'dead', 0], ['422', 'dead', 0],
+                ['concurrent', 'busy', 0, wait_ms => 1000], ['busy', 'retry', 0], ['408', 'retry', 0]] },
+        { name => 'r2', as => 'voice', service => 'r2', title => 'r2 PUT', settings => \%voice, ctx => \%speech, late => {r2_timeout => '400ms'},
+            rows => [each_mode(garbage => 'done'), ['403', 'dead', 1], ['404', 'dead', 1], ['400', 'dead', 0], ['408', 'retry', 0]] },
+        { name => 'r2', as => 'r2_delete', service => 'r2', title => 'r2 DELETE', settings => \%r2, ctx => {key => 'a/b.mp3'}, late => {r2_timeout => '400ms'},
+            rows => [each_mode(garbage => 'done'), ['403', 'dead', 1], ['404', 'done', 0], ['400', 'dead', 0]] },
+        { name => 'fcm', as => 'fcm', service => 'fcm', only => '/messages:send', settings => \%fcm, ctx => \%message, late => {fcm_timeout => '5s'},
+            rows => [each_mode(), ['apns', 'dead', 1], ['denied', 'dead', 1], ['malformed', 'dead', 1]] },
+        { name => 'fcm', as => 'fcm', service => 'google_oauth', title => 'google_oauth', only => '/token', settings => \%fcm, ctx => \%message, late => {fcm_timeout => '400ms'},
+            rows => [each_mode(), ['400', 'dead', 1], ['401', 'dead', 1], ['403', 'dead', 0]] },
+        { name => 'posthog', as => 'posthog', service => 'posthog', settings => {posthog_host => $url{posthog}, posthog_api_key => 'env:POSTHOG', posthog_timeout => '15s'},
+            ctx => {events => [{event => 'x', distinct_id => 'u1', properties => {}}]}, late => {posthog_timeout => '400ms'},
+            rows => [each_mode(garbage => 'done'), ['401', 'dead', 1], ['403', 'dead', 1], ['400', 'dead', 0], ['413', 'dead', 0]] },
+        { name => 'n8n', as => 'n8n', service => 'n8n', settings => {n8n_webhook_url => 'env:HOOK', n8n_auth => 'header', n8n_auth_name => 'X-Token', n8n_auth_secret => 'env:KEY', n8n_timeout => '15s'},
+            ctx => {payload => {a => 1}}, late => {n8n_timeout => '400ms'},
+            rows => [each_mode(garbage => 'done'), ['401', 'dead', 1], ['403', 'dead', 1], ['404', 'dead', 1], ['422', 'dead', 0]] },
+        { name => 'slack', as => 'slack', service => 'slack', settings => {slack_webhook_url => 'env:SLACK', slack_timeout => '15s'}, ctx => {text => 'x'}, late => {slack_timeout => '400ms'},
+            rows => [each_mode(garbage => 'done'), ['prohibited', 'dead', 1], ['404', 'dead', 1], ['archived', 'dead', 1], ['400', 'dead', 0]] },
+        { name => 'telemetry', as => 'sentry', service => 'sentry', title => 'sentry', settings => {sentry_dsn => 'env:DSN', sentry_timeout => '15s'}, ctx => {level => 'error', message => 'x'},
+            late => {sentry_timeout => '400ms'},
+            rows => [each_mode((map { $_ => 'dead' } qw(late hang cut 500 503 429)), garbage => 'done'), ['limited', 'dead', 0, wait_ms => 60000], ['401', 'dead', 1], ['403', 'dead', 1]] },
+        { name => 'telemetry', as => 'otlp', service => 'otlp', title => 'otlp', settings => {otlp_endpoint => $url{telemetry}, otlp_timeout => '15s'},
+            ctx => {spans => [{trace_id => '0123456789abcdef' x 2, span_id => '0123456789abcdef', name => 'GET /feed', kind => 'server', start_us => 1768473000000001, end_us => 1768473000000002}]},
+            late => {otlp_timeout => '400ms'}, rows => [each_mode(500 => 'dead', garbage => 'done'), ['502', 'retry', 0], ['504', 'retry', 0], ['400', 'dead', 0]] },
+    );
+    for my $s (@services) {
+        subtest $s->{title} // $s->{name} => sub {
+            for my $row (@{$s->{rows}}) {
+                my ($mode, $end, $alert, %more) = @$row;
+                my $wish = $mode{$mode} // {mode => $mode};
+                $ua->post("$url{$s->{name}}/_fake", json => {%$wish, $s->{only} ? (only => $s->{only}) : ()})->result->code == 200 or fail("no mode $mode");
+                outcome_is($s->{as}, $late{$mode} ? {%{$s->{settings}}, %{$s->{late}}} : $s->{settings}, $s->{ctx}, $end, $alert, $mode, $end eq 'done' ? () : (service => $s->{service}), %more);
+            }
+            wish($s->{name}, 'ok');
+        };
+    }
+};
+
+subtest 'a certificate that nobody has signed' => sub {
+    my $port = free_port('127.0.0.1');
+    system("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=wrong -addext subjectAltName=IP:127.0.0.1 -keyout $dir/tls.key -out $dir/tls.crt 2>/dev/null") == 0 or die;
+    $p->spawn('tls', {log => 'tls.log', death => 'TERM'}, qw(openssl s_server -quiet -www -accept), $port, '-key', "$dir/tls.key", '-cert', "$dir/tls.crt");
+    $p->_await('tls', 15, sub { IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port, Timeout => 1) }, 'tls.log');
+    my $at = "https://127.0.0.1:$port";
+    local @ENV{qw(HOOK SLACK POSTHOG DSN)} = ("$at/webhook/x", "$at/services/T/B/X", 'phc_test', "https://abc123\@127.0.0.1:$port/42");
+    my @services = (
+        ['openai', 'openai', {openai_base_url => "$at/v1", openai_api_key => 'env:KEY'}, {messages => [{role => 'user', content => 'x'}], safety_identifier => 'a' x 32}],
+        ['elevenlabs', 'voice', {%voice, elevenlabs_base_url => "$at/v1"}, \%speech],
+        ['r2', 'r2_delete', {%r2, r2_endpoint => $at}, {key => 'a/b.mp3'}],
+        ['google_oauth', 'fcm', {fcm_base_url => $at, fcm_service_account => 'file:' . account("$dir/key.pem", token_uri => "$at/token")}, {token => 'x', title => 'x', body => 'y'}],
+        ['fcm', 'fcm', {fcm_base_url => $at, fcm_service_account => 'file:' . account("$dir/key.pem")}, {token => 'x', title => 'x', body => 'y'}],
+        ['posthog', 'posthog', {posthog_host => $at, posthog_api_key => 'env:POSTHOG'}, {events => [{event => 'x', distinct_id => 'u', properties => {}}]}],
+        ['n8n', 'n8n', {n8n_webhook_url => 'env:HOOK'}, {payload => {a => 1}}],
+        ['slack', 'slack', {slack_webhook_url => 'env:SLACK'}, {text => 'x'}],
+        ['sentry', 'sentry', {sentry_dsn => 'env:DSN'}, {level => 'error', message => 'x'}, end => 'dead'],
+        ['otlp', 'otlp', {otlp_endpoint => $at}, {spans => [{trace_id => '0123456789abcdef' x 2, span_id => '0123456789abcdef', name => 'x', kind => 'server', start_us => 1, end_us => 2}]}],
+        ['smtp', 'smtp', {smtp_host => '127.0.0.1', smtp_port => $port, smtp_tls => 'tls', smtp_from => 'a@fitnudge.example', mail_templates => "$root/conf/templates/mail",
+            fitnudge_jwt_secret => 'env:JWT'}, {template => 'account_deleted', language => 'en', to => 'u@x.example', name => 'U', user_id => '01900000-0000-7000-8000-000000000001', vars => {}}, alert => 1],
+    );
+    # 60 is CURLE_PEER_FAILED_VERIFICATION
+    for (@services) {
+        my ($service, $as, $settings, $ctx, %o) = @$_;
+        outcome_is($as, $settings, $ctx, $o{end} // 'retry', $o{alert} // 0, $service, service => $service, error => 60, status => 0);
+    }
+    unlike(path("$dir/log/tls.log")->slurp, qr/test-key|abc123|phc_test/, 'nobody was told a key');
 };
 
 done_testing;

@@ -160,7 +160,7 @@ subtest 'weekly summaries' => sub {
     my $count = $s->sql("SELECT pool.cron_weekly(?, '{}') -> 'count'", $now);
     like($count, qr/"sent": 1/, 'one has something to be told');
     ok($clock->pushes($v->{id}, 1), 'one push');
-    ok(poll(20, sub { $s->sql("SELECT count(*) FROM inbox WHERE job = 'mail.send' AND state = 'done' AND user_id = ?", $v->{id}) == 1 }), 'and one mail');
+    ok(poll(20, sub { $s->sql("SELECT count(*) FROM mails WHERE template = 'weekly_summary' AND ended_at IS NOT NULL AND user_id = ?", $v->{id}) == 1 }), 'and one mail');
     like($s->sql("SELECT pool.cron_weekly(?, '{}') -> 'count'", $now), qr/"users": 0/, 'once a week');
     ok($clock->run('weekly'), 'by the clock') or diag($clock->error);
 };

@@ -6,7 +6,6 @@ use FitNudge::Test::Clock;
 use FitNudge::Test::Contract;
 use FitNudge::Test::Stack;
 use FitNudge::Util qw(free_port);
-use Digest::SHA qw(sha256_hex);
 use Mojo::JSON qw(encode_json);
 use Test::More;
 
@@ -22,12 +21,7 @@ my $clock = FitNudge::Test::Clock->new($s);
 
 my ($ann, $bob) = map { new_user($s) } 1 .. 2;
 
-# Who agrees to analytics
-sub agree (@users) {
-    my $list = join ',', map { "'$_->{id}'" } @users;
-    $s->psql('-c', "CREATE OR REPLACE FUNCTION public.has_consent(p_user uuid, p_type text) RETURNS boolean LANGUAGE plpgsql STABLE SECURITY DEFINER"
-        . " SET search_path = pg_catalog, public AS 'BEGIN RETURN p_type = ''analytics'' AND p_user::text IN (" . ($list =~ s/'/''/gr) . "); END'");
-}
+sub agree ($u, $granted) { call($s, PUT => '/users/me/consents', token => $u->{token}, json => { consent_type => 'analytics', granted => $granted ? \1 : \0 })->code == 200 or die 'no consent' }
 sub wish ($mode, %o) { $s->ua->post("$posthog/_fake", json => { mode => $mode, %o })->result->code == 200 or die 'the fake does not answer' }
 sub track ($u, @events) { call($s, POST => '/events', token => $u->{token}, json => { events => \@events }) }
 sub batches () { grep { $_->{path} =~ /batch/ && ($_->{status} // 0) == 200 } @{ $s->ua->get("$posthog/_fake/requests")->result->json } }
@@ -42,7 +36,7 @@ subtest 'who has not agreed' => sub {
 };
 
 subtest 'who has' => sub {
-    agree($bob);
+    agree($bob, 1);
     my $res = track($bob, { name => 'goal_created', properties => { goal_title => "Gym \x{1F4AA}", frequency => 3, free => \1, note => undef, rate => 0.5 } }, { name => 'opened' });
     status_ok($res, 202, 'is taken');
     is_deeply($res->json, { accepted => 2 }, 'both');
@@ -50,7 +44,8 @@ subtest 'who has' => sub {
     ok(poll(20, sub { (@got = forwarded()) == 2 }), 'and forwarded');
     is_deeply([map { $_->{event} } @got], [qw(goal_created opened)], 'in order');
     is_deeply([@{ $got[0]{properties} }{qw(goal_title frequency note rate)}], ["Gym \x{1F4AA}", 3, undef, 0.5], 'with their properties');
-    is($got[0]{distinct_id}, substr(sha256_hex($bob->{id}), 0, 8), 'under a name that says nothing');
+    like($got[0]{distinct_id}, qr/\A[0-9a-f]{8}\z/, 'under a name that says nothing');
+    is($got[1]{distinct_id}, $got[0]{distinct_id}, 'and is always the same');
     unlike(encode_json(\@got), qr/\Q$bob->{id}\E|\Q$bob->{email}\E/, 'nothing else of him is in it');
     is(scalar(batches()), 1, 'in one request');
     isnt($got[0]{uuid}, $got[1]{uuid}, 'each has an id');
@@ -60,6 +55,14 @@ subtest 'who has' => sub {
     track($ann, { name => 'goal_created' });
     ok($clock->quiet, 'all jobs are done');
     is(scalar(forwarded()), 52, 'still nobody else');
+};
+
+subtest 'who has changed their mind' => sub {
+    agree($bob, 0);
+    is_deeply(track($bob, { name => 'secret' })->json, { accepted => 0 }, 'is followed no more');
+    ok($clock->quiet, 'all jobs are done');
+    is(scalar(grep { $_->{event} eq 'secret' } forwarded()), 0, 'at once');
+    agree($bob, 1);
 };
 
 subtest 'what is no event' => sub {

@@ -55,7 +55,8 @@ subtest 'crosswise' => sub {
     is(state(), $before, 'nothing was changed');
     for my $pair ([$a, $b], [$b, $a]) {
         my ($me, $them) = @$pair;
-        for my $path ('/goals', '/checkins', '/motivations', "/motivations?goal_id=$them->{goal}", '/auth/sessions', '/users/me', '/reminders', '/media', '/stats/me', '/stats/me/weekly') {
+        for my $path ('/goals', '/checkins', '/motivations', "/motivations?goal_id=$them->{goal}", '/auth/sessions', '/users/me', '/reminders', '/media', '/stats/me', '/stats/me/weekly',
+            '/users/me/data', '/users/me/consents') {
             my $res = call($s, GET => $path, token => $me->{token});
             ok($res->code == 200 || $res->code == 404, "GET $path answers");
             ok(!(grep { index($res->body, $them->{$_}) >= 0 && index($path, $them->{$_}) < 0 } qw(id goal checkin motivation session reminder media email)), 'without a trace of the other');

@@ -69,6 +69,18 @@ GET /api/v1/auth/sessions
 DELETE /api/v1/auth/sessions/{id}
 GET /api/v1/users/me
 PATCH /api/v1/users/me
+POST /api/v1/auth/verify-email
+POST /api/v1/auth/verify-email/resend
+POST /api/v1/auth/password/forgot
+POST /api/v1/auth/password/reset
+POST /api/v1/auth/password/change
+GET /api/v1/users/{id}
+POST /api/v1/users/{id}/follow
+DELETE /api/v1/users/{id}/follow
+GET /api/v1/users/me/data
+DELETE /api/v1/users/me/delete
+GET /api/v1/users/me/consents
+PUT /api/v1/users/me/consents
 GET /api/v1/goals
 POST /api/v1/goals
 GET /api/v1/goals/{id}
@@ -147,6 +159,7 @@ subtest 'answers' => sub {
     call($s, POST => "/goals/$g/checkins", %p, json => { status => 'done' });
     call($s, POST => '/motivation/generate', %p, json => { goal_id => $g });
     call($s, POST => '/motivation/schedule', %p, json => { goal_id => $g, time => '08:00', days => [1, 3] });
+    call($s, PUT => '/users/me/consents', %p, json => { consent_type => 'analytics', granted => \1 });
     my $find = sub ($schema) { $schema = $doc->{components}{schemas}{ $schema->{'$ref'} =~ s{.*/}{}r } while ref $schema eq 'HASH' && $schema->{'$ref'}; $schema };
     my $check;
     $check = sub ($v, $schema, $at) {
@@ -158,7 +171,8 @@ subtest 'answers' => sub {
         return "$at is $is" if %type && !($type{$is} || ($is eq 'scalar' && grep { $type{$_} } qw(string integer number)));
         return "$at is not one of them: $v" if $schema->{enum} && !grep { ($_ // '') eq ($v // '') } @{ $schema->{enum} };
         if ($is eq 'object' && $schema->{properties}) {
-            return map { my $k = $_; $schema->{properties}{$k} ? $check->($v->{$k}, $schema->{properties}{$k}, "$at.$k") : "$at.$k is unknown" } sort keys %$v if
+            return map { my $k = $_; $schema->{properties}{$k} ? $check->($v->{$k}, $schema->{properties}{$k}, "$at.$k")
+                : ref $schema->{additionalProperties} ? $check->($v->{$k}, $schema->{additionalProperties}, "$at.$k") : "$at.$k is unknown" } sort keys %$v if
                 !grep { !exists $v->{$_} } @{ $schema->{required} // [] };
             return "$at misses " . join ', ', grep { !exists $v->{$_} } @{ $schema->{required} // [] };
         }
@@ -167,7 +181,7 @@ subtest 'answers' => sub {
     };
     for my $case (['/auth/csrf', '/auth/csrf'], ['/auth/sessions', '/auth/sessions'], ['/users/me', '/users/me'], ['/goals', '/goals'], ["/goals/$g", '/goals/{id}'],
         ["/goals/$g/stats", '/goals/{id}/stats'], ["/goals/$g/checkins", '/goals/{id}/checkins'], ['/checkins', '/checkins'], ['/motivations', '/motivations'],
-        ['/media', '/media'], ['/reminders', '/reminders'], ['/stats/me', '/stats/me'], ['/stats/me/weekly', '/stats/me/weekly'],
+        ['/media', '/media'], ['/reminders', '/reminders'], ["/users/$u->{id}", '/users/{id}'], ['/users/me/consents', '/users/me/consents'], ['/users/me/data', '/users/me/data'], ['/stats/me', '/stats/me'], ['/stats/me/weekly', '/stats/me/weekly'],
         ['/health', '/health'], ['/health/live', '/health/live'], ['/health/ready', '/health/ready']) {
         my ($at, $path) = @$case;
         my $got = call($s, GET => $at, %p)->json;

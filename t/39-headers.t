@@ -134,8 +134,15 @@ subtest 'traces' => sub {
     my %line;
     ok(poll(5, sub { %line = map { my $l = decode_json($_); ($l->{request_id} => $l) } split /\n/, slurp($s->dir . '/log/json.log'); $line{$id} }), 'logged');
     is($line{$id}{trace_id}, '0af7651916cd43dd8448eb211c80319c', 'with its trace');
+    for my $case (['01', '00', '', '00'], ['01', '01', '', '01'], ['cc', '01', '-what-the-future-brings', '01'], ['01', 'ff', '-', '01'], ['fe', '3a', '', '00'], ['01', '0b', '', '01']) {
+        my ($version, $flags, $more, $want) = @$case;
+        my $ids = substr $good, 2, -2;
+        ($got) = $sent->("$version$ids$flags$more");
+        is($got, "00$ids$want", "version $version with $flags$more goes on as ours");
+    }
     my %seen;
-    for my $bad (undef, '', 'x', uc $good, $good =~ s/^00/ff/r, $good =~ s/^00/01/r, $good =~ s/-0af\w+-/'-' . '0' x 32 . '-'/er, $good =~ s/-b7\w+-/'-' . '0' x 16 . '-'/er, "$good-x", substr($good, 0, 54), "$good$good") {
+    my $later = $good =~ s/^00/01/r;
+    for my $bad (undef, '', 'x', uc $good, $good =~ s/^00/ff/r, $good =~ s/^00/0x/r, $good =~ s/^00/0A/r, $later . '.', "${later}00", substr($later, 0, 54), "$good-", $good =~ s/-0af\w+-/'-' . '0' x 32 . '-'/er, $good =~ s/-b7\w+-/'-' . '0' x 16 . '-'/er, "$good-x", substr($good, 0, 54), "$good$good") {
         ($got) = $sent->($bad);
         like($got, qr/\A00-[0-9a-f]{32}-[0-9a-f]{16}-01\z/, 'made when it is ' . (defined $bad ? "\"$bad\"" : 'missing'));
         isnt($got, $bad // '', 'another');

@@ -3,66 +3,29 @@ use Mojo::Base -strict, -signatures;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use FitNudge::Test::Contract;
+use FitNudge::Test::Services;
 use FitNudge::Test::Stack;
-use FitNudge::Util qw(free_port spew);
-use Mojo::File qw(path);
-use Mojo::JSON qw(decode_json encode_json true false);
+use Mojo::JSON qw(decode_json encode_json true);
 use Test::More;
 use Time::HiRes qw(time);
 
 our $s = FitNudge::Test::Stack->new(nginx_workers => 1);
-$s->prepare;
-my $dir = $s->dir;
-my %url;
-
-sub fake ($name, %env) {
-    $url{$name} = 'http://127.0.0.1:' . free_port('127.0.0.1');
-    $s->spawn($name, { log => "$name.log", death => 'TERM', env => \%env }, $^X, $s->root . "/t/fakes/$name.pl", 'daemon', '-m', 'production', '-l', $url{$name});
-}
-sub wish ($name, $mode, %opt) { $s->ua->post("$url{$name}/_fake", json => { mode => $mode, %opt })->result->code == 200 or die "$name does not answer" }
-sub requests ($name) { @{ $s->ua->get("$url{$name}/_fake/requests")->result->json } }
-sub mails () { @{ $s->ua->get("$url{smtp}/_fake/mails")->result->json } }
-
-system("openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out $dir/fcm.pem 2>/dev/null && openssl pkey -in $dir/fcm.pem -pubout -out $dir/fcm.pub 2>/dev/null") == 0 or die;
-my $smtp = free_port('127.0.0.1');
-fake('fcm', FAKE_FCM_PUBLIC_KEY => "$dir/fcm.pub", FAKE_FCM_EMAIL => 'pool@p1.iam.gserviceaccount.com');
-fake('smtp', FAKE_SMTP_PORT => $smtp, FAKE_SMTP_AUTH => 'user@fitnudge.example:test-key');
-fake('elevenlabs');
-fake('r2');
-fake('slack');
-for my $name (sort keys %url) {
-    $s->_await($name, 20, sub { defined(eval { $s->ua->get("$url{$name}/_fake/none")->result->code }) }, "$name.log");
-}
-spew("$dir/fcm.json", encode_json({ type => 'service_account', project_id => 'p1', private_key_id => 'kid1', client_email => 'pool@p1.iam.gserviceaccount.com',
-    token_uri => "$url{fcm}/token", private_key => path("$dir/fcm.pem")->slurp }), 0644);
-
-@{ $s->{env} }{qw(KEY R2_ID R2_SECRET SLACK)} = ('test-key', 'AKIDEXAMPLE', 'wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY', "$url{slack}/services/T/B/X");
-my $pool = <<"CONF";
-fcm_service_account file:$dir/fcm.json; fcm_base_url $url{fcm};
-smtp_host 127.0.0.1; smtp_port $smtp; smtp_tls off; smtp_username user\@fitnudge.example; smtp_password env:KEY; smtp_from coach\@fitnudge.example;
-mail_templates ${\ $s->root}/conf/templates/mail; mail_link_url https://api.fitnudge.example;
-elevenlabs_base_url $url{elevenlabs}/v1; elevenlabs_api_key env:KEY; elevenlabs_voices "base1 calm/fr=frenchcalm1";
-r2_endpoint $url{r2}; r2_access_key env:R2_ID; r2_secret_key env:R2_SECRET; r2_bucket media;
-slack_webhook_url env:SLACK;
-CONF
-$s->{pool} = $pool;
+my $services = FitNudge::Test::Services->new(stack => $s)->start(qw(fcm smtp elevenlabs r2 slack));
+$s->{pool} = $services->conf;
 $s->start;
+my $dir = $s->dir;
+
+sub wish (@args) { $services->wish(@args) }
+sub requests ($name) { $services->requests($name) }
+sub mails () { $services->mails }
+my $n = 5000;        # of the envelopes that are made here
+
+sub follow (@args) { $services->follow(@args) }
+sub outcome ($id) { $services->outcome($id) }
 
 my ($ann, $bob) = map { new_user($s) } 1 .. 2;
 make_pro($s, $ann);
 
-# A job of the pool's own, as another job would have left it
-my $n = 0;
-sub follow ($job, $user, $body, $id = sprintf('01900000-0000-7000-8000-%012d', ++$n)) {
-    my $request = '{"params":{},"body":' . encode_json($body) . ',"meta":{}}';
-    $s->redis(LPUSH => '{fn}:q:sql:l', "w1 $id $job l " . int(time * 1000) . " 0 0 $user - -\n$request");
-    return $id;
-}
-sub outcome ($id) {
-    my $body;
-    poll(25, sub { ($body) = map { $_->[0] } $s->rows("SELECT body FROM inbox WHERE job_id = '$id' AND state = 'done'"); defined $body });
-    return defined $body ? decode_json($body) : { status => 'no answer' };
-}
 sub devices ($u) { sort map { $_->[0] } $s->rows("SELECT token FROM devices WHERE user_id = '$u->{id}'") }
 sub add ($u, $token, $platform = 'android') { call($s, POST => '/users/me/devices', token => $u->{token}, json => { platform => $platform, token => $token }) }
 
@@ -88,8 +51,7 @@ subtest 'pushes' => sub {
     is_deeply(outcome($id), { devices => 4 }, 'one job for each device');
     ok(poll(25, sub { join(' ', devices($ann)) eq 'phone watch' }), 'those that will never take a message are forgotten') or diag(join ' ', devices($ann));
     my %sent;
-    ok(poll(20, sub { %sent = map { $_->{json}{message}{token} => $_->{json}{message} } grep { ref $_->{json} && $_->{json}{message} } map { +{ %$_, json => scalar($_->{json} // eval { decode_json($_->{body} // '') }) } } requests('fcm');
-        $sent{phone} && $sent{watch} }), 'the others are told');
+    ok(poll(20, sub { %sent = map { $_->{token} => $_ } $services->pushes; $sent{phone} && $sent{watch} }), 'the others are told');
     is($sent{phone}{notification}{title}, 'Time to run', 'what');
     is($sent{phone}{data}{goal_id}, 'g1', 'with its data');
     is($sent{phone}{android}{notification}{sound}, 'default', 'with a sound');
@@ -110,8 +72,8 @@ subtest 'mails' => sub {
     is($new[0]{to}, 'ann@example.com', 'to her');
     like($new[0]{data}, qr/^Message-ID: <\Q$id\E\@/mi, 'whose id is the job\'s');
     like($new[0]{data}, qr/^Content-Type: multipart\/alternative/mi, 'in two forms');
-    my ($row) = $s->rows("SELECT status, template, message_id IS NOT NULL, tries FROM mails WHERE id = '$id'");
-    is_deeply($row, ['sent', 'verification', 1, 1], 'is written down');
+    my ($row) = $s->rows("SELECT status, template, message_id IS NOT NULL, content FROM mails WHERE id = '$id'");
+    is_deeply($row, ['sent', 'verification', 1, undef], 'is written down, without what it said');
 
     # the same job once more: the inbox knows it
     follow('mail.send', $ann->{id}, letter(template => 'verification', vars => { verification_code => '123456', expires_minutes => 15 }), $id);
@@ -125,6 +87,102 @@ subtest 'mails' => sub {
     unlike($s->pool_log, qr/ann\@example\.com|123456/, 'nothing of it is in the log');
 };
 
+sub ctl (@args) { my $out = qx{$dir/bin/fitnudgectl -c $dir/nginx.conf @args 2>&1}; return ($? >> 8, $out) }
+sub dead () { scalar $s->redis(ZCARD => '{fn}:dead:net') }
+sub letters () { join "\n", $s->redis(ZRANGE => '{fn}:dead:net', 0, -1) }
+sub of ($id) { grep { $_->{data} =~ /^Message-ID: <\Q$id\E\@/mi } mails() }
+
+subtest 'mails of which nobody knows whether they arrived' => sub {
+    my %fast = (template => 'verification', vars => { verification_code => '777888', expires_minutes => 15 });
+    wish('smtp', 'drop', count => 1);
+    my $id = follow('mail.send', $ann->{id}, letter(%fast));
+    is_deeply(outcome($id), { status => 'sent' }, 'once more');
+    is(scalar(my @all = of($id)), 2, 'under the same Message-ID');
+
+    $id = follow('mail.send', $ann->{id}, letter(%fast, to => 'drop@example.com'));
+    is_deeply(outcome($id), { status => 'unknown' }, 'and never again');
+    is(scalar(@all = of($id)), 2, 'twice in its life');
+    is($s->sql("SELECT status FROM mails WHERE id = '$id'"), 'unknown', 'is written down');
+
+    # what an earlier process knew of it came along
+    $id = sprintf('01900000-0000-7000-8000-%012d', ++$n);
+    $s->sql("INSERT INTO mails (id, user_id, template, language, recipient, status) VALUES ('$id', '$ann->{id}', 'welcome', 'en', 'x', 'sending')");
+    my $request = '{"params":{},"body":{},"meta":{}}';
+    my $context = '{"unanswered":1,' . substr(encode_json({ %{ letter(%fast, to => 'drop@example.com') }, user_id => $ann->{id} }), 1);
+    $s->redis(LPUSH => '{fn}:q:net:n', "w1 $id mail.send:call n " . int(time * 1000) . " 0 3 $ann->{id} - -\n" . length($request) . ' ' . length($context) . "\n$request$context");
+    is_deeply(outcome($id), { status => 'unknown' }, 'also after it was put off');
+    is(scalar(@all = of($id)), 1, 'then only once');
+
+    # a process that died may have sent it
+    $id = sprintf('01900000-0000-7000-8000-%012d', ++$n);
+    $s->redis(SET => "{fn}:crash:$id", 2, EX => 600);
+    $s->redis(SET => '{fn}:crashed', 1, EX => 600);
+    follow('mail.send', $ann->{id}, letter(%fast), $id);
+    is_deeply(outcome($id), { status => 'unknown' }, 'two crashes are two times');
+    is(scalar(@all = of($id)), 0, 'it is not sent any more');
+    $s->redis(DEL => '{fn}:crashed');
+};
+
+subtest 'mails that died after they were sent' => sub {
+    my $id = sprintf('01900000-0000-7000-8000-%012d', ++$n);
+    $s->sql("INSERT INTO mails (id, user_id, template, language, recipient, status, content) VALUES ('$id', '$ann->{id}', 'welcome', 'en', 'x', 'sending', '{\"to\":\"x\"}')");
+    my ($request, $broken) = ('{"params":{},"body":{"vars":{"verification_code":"987123"}},"meta":{}}', '{"ctx":{},"result":{"refused":"perhaps"}}');
+    $s->redis(LPUSH => '{fn}:q:sql:n', "w1 $id mail.send:commit n " . int(time * 1000) . " 0 0 $ann->{id} - -\n" . length($request) . ' ' . length($broken) . "\n$request$broken");
+    ok(poll(20, sub { $s->redis(ZCARD => '{fn}:dead:sql') == 1 }), 'the commit fails');
+    unlike(join("\n", $s->redis(ZRANGE => '{fn}:dead:sql', 0, -1)), qr/987123/, 'its letter has nothing of the mail');
+    ctl(qw(dead replay sql), $id);
+    is_deeply(outcome($id), { status => 'unknown' }, 'it is not sent again');
+    is_deeply([of($id)], [], 'really');
+    is($s->redis(ZCARD => '{fn}:dead:sql'), 0, 'and is no dead letter any more');
+
+    $id = sprintf('01900000-0000-7000-8000-%012d', ++$n);
+    follow('mail.send', $ann->{id}, {}, $id);
+    is_deeply(outcome($id), { status => 'lost' }, 'what the database does not know either is lost');
+};
+
+subtest 'what an operator has to mend' => sub {
+    my %mail = (template => 'verification', vars => { verification_code => '424242', expires_minutes => 15 });
+    wish('smtp', 'login');
+    my $trace = '4bf92f3577b34da6a3ce929d0e0e4736';
+    my $id = follow('mail.send', $ann->{id}, letter(%mail), '01900000-0000-7000-8000-00000000cafe', "00-$trace-00f067aa0ba902b7-01");
+    ok(poll(30, sub { dead() == 1 }), 'a refused login makes a dead letter of the mail') or diag($s->pool_log);
+    like(letters(), qr/^d1 0 \d+ SMTP: the server refuses the user name or password\nw1 \Q$id\E mail\.send /, 'which says why');
+    is_deeply([sort map { $_->{msg} } grep { ($_->{trace_id} // '') eq $trace } map { eval { decode_json($_) } // () } split /\n/, $s->pool_log],
+        ['job is dead', 'provider refused'], 'the log names its trace');
+    unlike(letters(), qr/424242|ann\@example/, 'and not what');
+    is($s->sql("SELECT status FROM mails WHERE id = '$id'"), 'sending', 'it is still to be sent');
+    is($s->sql("SELECT state FROM inbox WHERE job_id = '$id'"), 'running', 'and not done');
+
+    wish('smtp', 'ok');
+    my ($rc, $out) = ctl(qw(dead replay net all));
+    is($rc, 0, 'mended, it is replayed') or diag($out);
+    is_deeply(outcome($id), { status => 'sent' }, 'and sent');
+    my ($mail) = of($id);
+    like($mail->{data} // '', qr/424242/, 'with all it had to say');
+    is(dead(), 0, 'the dead letter is gone');
+    is($s->sql("SELECT content FROM mails WHERE id = '$id'"), undef, 'nothing of it is kept any more');
+
+    wish('slack', 'archived', count => 9);
+    $id = follow('alert.send', '-', { text => 'The roof is on fire', key => 'roof' });
+    ok(poll(30, sub { dead() == 1 }), 'a channel that was archived') or diag($s->pool_log);
+    like(letters(), qr/ Slack: the webhook was removed/, 'says so');
+    wish('slack', 'ok');
+    ($rc) = ctl(qw(dead replay net), $id);
+    is($rc, 0, 'replayed');
+    is_deeply(outcome($id), { status => 'sent' }, 'it is said after all');
+
+    add($bob, 'apns');
+    wish('fcm', 'apns');
+    follow('push.send', $bob->{id}, { title => 'Later', body => 'too' });
+    ok(poll(30, sub { dead() == 1 }), 'a key of APNs that is gone') or diag($s->pool_log);
+    wish('fcm', 'ok');
+    ctl(qw(dead replay net all));
+    ok(poll(30, sub { dead() == 0 && grep { ($_->{body} // '') =~ /"Later"/ } requests('fcm') }), 'the push is sent after all');
+
+    $id = follow('n8n.notify', '-', { payload => { a => 1 } });
+    is_deeply(outcome($id), { status => 'off' }, 'what nobody has configured is off');
+};
+
 subtest 'speech' => sub {
     error_ok(call($s, POST => '/ai/voice', token => $bob->{token}, json => { text => 'Hello' }), 403, 'is not for everybody', constraint => 'plan');
     my $pro = { %$ann, token => $s->mint_jwt(sub => $ann->{id}, plan => 'pro') };
@@ -133,7 +191,7 @@ subtest 'speech' => sub {
     my $res = call($s, POST => '/ai/voice', token => $pro->{token}, json => { motivation_id => $message });
     status_ok($res, 200, 'of a message') or diag(grep { /voice/ } split /^/m, $s->pool_log);
     my $at = $res->json->{voice_url} // '';
-    like($at, qr/^\Q$url{r2}\E.*X-Amz-Signature=/, 'an address');
+    like($at, qr/^\Q${\ $services->url->{r2}}\E.*X-Amz-Signature=/, 'an address');
     my $sound = $s->ua->get($at)->result;
     is($sound->code, 200, 'at which it is heard');
     is($sound->headers->content_type, 'audio/mpeg', 'as sound');
@@ -162,5 +220,5 @@ subtest 'services that nobody has configured' => sub {
     is_deeply(outcome(follow('media.delete', '-', { key => 'voice/none.mp3' })), { status => 'sent' }, 'to delete what is not there is no failure');
 };
 
-$s->assert_clean(qr/provider (?:failed|refused)|an operator is needed|breaker opened/);
+$s->assert_clean(qr/provider (?:failed|refused)|an operator is needed|breaker opened|job is dead/);
 done_testing;

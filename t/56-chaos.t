@@ -1,5 +1,8 @@
 # Whatever dies, hangs or comes twice: every job takes effect exactly once.  Each part sends jobs straight into the queues and counts
 # rows of the database: distinct ids in, as many rows out, slots empty, nothing both waiting and dead.
+#
+# FITNUDGE_CHAOS_JOBS (300): jobs of a part. FITNUDGE_CHAOS_LONG=1 also stops an instance for 60 s with the times of production, in which
+# an instance is dead after 30 s; in all else they are a tenth. It takes two minutes more.
 use Mojo::Base -strict, -signatures;
 use FindBin;
 use lib "$FindBin::Bin/lib";
@@ -24,8 +27,9 @@ sub stack (%o) {
 
 sub user ($s) { my $u = new_user($s); make_pro($s, $u); return $u }
 
-# Envelopes that each make one goal
-sub jobs ($u, $n = $BATCH) { $round++; return map { my ($id, $e) = envelope('goals.create', $u->{id}, { title => "r$round $_", frequency => 1 }); $e } 1 .. $n }
+# Envelopes that each make one goal; more of the same round
+sub more ($u, @n) { return map { my ($id, $e) = envelope('goals.create', $u->{id}, { title => "r$round $_", frequency => 1 }); $e } @n }
+sub jobs ($u, $n = $BATCH) { $round++; return more($u, 1 .. $n) }
 
 sub push_jobs ($s, @e) { while (my @some = splice @e, 0, 100) { $s->redis(LPUSH => '{fn}:q:sql:n', @some) } }
 
@@ -55,16 +59,25 @@ my $u = user($s);
 subtest 'kill -9 at each point of the loop' => sub {
     for my $point (qw(executor.taken executor.after_commit executor.before_finish executor.after_finish)) {
         my $before = deaths($s, 'sql');
+        my $sent = $BATCH;
         push_jobs($s, jobs($u));
         restart_pool($s, FN_FAULT => "$point:1/12");
-        ok(poll(30, sub { deaths($s, 'sql') > $before }), "$point: there were deaths");
+        # more work until somebody has drawn the lot
+        my $died = poll(120, sub {
+            return 1 if deaths($s, 'sql') > $before;
+            return 0 if $s->redis(LLEN => '{fn}:q:sql:n');
+            push_jobs($s, more($u, $sent + 1 .. $sent + 50));
+            $sent += 50;
+            return 0;
+        });
+        ok($died, "$point: there were deaths");
         poll(20, sub { my @odd = consistent($s, 0); !@odd });
         restart_pool($s);
         poll(20, sub { my @odd = consistent($s, 0); !@odd });
         # who was at work in three deaths is held to be the cause: an operator sends it again
         system($s->dir . '/bin/fitnudgectl', '-c', $s->dir . '/nginx.conf', 'dead', 'replay', 'sql', 'all') if $s->redis(ZCARD => '{fn}:dead:sql');
-        settled($s, $point);
-        diag("$point: " . (deaths($s, 'sql') - $before) . ' deaths');
+        settled($s, $point, $sent);
+        note("$point: " . (deaths($s, 'sql') - $before) . ' deaths');
     }
 };
 
@@ -75,7 +88,7 @@ subtest 'kill -9 while it calls a provider' => sub {
         restart_pool($s, FN_FAULT => "$point:1/6");
         my $before = $s->sql('SELECT count(*) FROM motivations');
         my $sent = 0;
-        for (1 .. 8) {
+        for (1 .. 60) {
             if (my @cached = grep { length } $s->redis(KEYS => 'ai:message:*')) { $s->redis(DEL => @cached) }
             my @e = map { (envelope('motivation.generate', $u->{id}, { goal_id => $_ }))[1] } @goal;
             $s->redis(LPUSH => '{fn}:q:sql:n', @e);
@@ -118,25 +131,31 @@ subtest 'the same envelope many times' => sub {
     settled($s, 'and a fifth, later', 50);
 };
 
-subtest 'an instance sleeps beyond its death' => sub {
+# All of an instance is stopped for so many seconds, or until another one has done its work
+sub sleeps ($s, $u, $asleep = 0) {
     my @all = ($s->pid('pool'), map { $_->{pid} } @{ $s->pids->{pool_children} });
     my $lock = DBI->connect("dbi:Pg:dbname=$s->{database};host=$s->{sock};user=postgres", undef, undef, { RaiseError => 1, AutoCommit => 0, AutoInactiveDestroy => 1 });
     $lock->do('LOCK TABLE goals IN ACCESS EXCLUSIVE MODE');
     push_jobs($s, jobs($u, 60));
     ok(poll(15, sub { grep { $s->redis(LLEN => $_) } grep { !/inst/ } $s->redis(KEYS => '{fn}:s:*') }), 'it has jobs in hand');
     kill STOP => @all;
+    my $stopped = time;
     # their statements go on without them, and have not been read when they are done by others
     $lock->rollback;
     $lock->disconnect;
     my $second = $s->spawn('pool2', { log => 'pool2.log', death => 'TERM', service => 1, env => { %{ $s->_sanitizer_env } } }, $s->dir . '/bin/fitnudge-worker', '-c', other_conf($s));
-    settled($s, 'another instance does its work', 60);
+    settled($s, 'another instance does its work', 60, 90);
+    poll($asleep, sub { time - $stopped >= $asleep });
     kill CONT => @all;
     push_jobs($s, jobs($u, 60));
-    settled($s, 'when it wakes up it does no harm', 60);
+    settled($s, 'when it wakes up it does no harm', 60, 90);
     my @inst = grep { length } $s->redis(ZRANGE => '{fn}:insts', 0, -1);
     ok(poll(15, sub { @inst = grep { length } $s->redis(ZRANGE => '{fn}:insts', 0, -1); @inst == 2 }), 'and lives on') or diag("@inst");
     like($s->log_text('pool2.log'), qr/an instance is dead, its jobs go back/, 'it was declared dead');
-};
+    is(scalar(() = $s->pool_log =~ /is stuck/g), 0, 'and nobody of it was found to be stuck');
+}
+
+subtest 'an instance sleeps beyond its death' => sub { sleeps($s, $u) };
 
 sub other_conf ($s) {
     my $text = slurp($s->dir . '/nginx.conf') =~ s/^\s*pid ".*pool\.pid";\n//mr;
@@ -231,6 +250,13 @@ subtest 'failover by Sentinel' => sub {
     push_jobs($t, @e);
     settled($t, 'each job once, although all were sent twice');
     $t->assert_clean(qr/connect\(\)|No such file|Connection refused|sentinel/i);
+};
+
+subtest 'an instance sleeps for a minute' => sub {
+    plan skip_all => 'FITNUDGE_CHAOS_LONG is not set' if !$ENV{FITNUDGE_CHAOS_LONG};
+    my $t = stack(env => {})->start;
+    sleeps($t, user($t), 60);
+    $t->assert_clean;
 };
 
 done_testing;

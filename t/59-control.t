@@ -29,8 +29,19 @@ sub lane ($name) { my ($l) = grep { ($_->{lane} // '') eq $name } map { decode_j
 sub waiting ($name) { my $l = lane($name); return $l->{high} + $l->{normal} + $l->{low} }
 sub add (%o) { call($s, PATCH => "/goals/$goal", %p, json => { title => 'Run ' . time }, ua => agent(), headers => { Prefer => 'respond-async', %{ $o{headers} // {} } }) }
 sub job ($id) { call($s, GET => "/jobs/$id", %p, ua => agent())->json->{job} }
-# Executors that wait at the moment of the order may still get a job each.
-sub settled () { sleep 2.5 }
+# Executors that wait at the moment of the order may still get a job each: until none of the lane waits, at several looks.
+sub settled ($lane = 'sql') {
+    my $looks = 0;
+    return poll(30, sub { $looks = (grep { / name=fitnudge:$lane / && / flags=\w*b/ } $s->redis(CLIENT => 'LIST')) ? 0 : $looks + 1; $looks >= 5 }) || BAIL_OUT("$lane does not settle");
+}
+
+# Until others answer
+sub reload_nginx () {
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    my %old = map { $_ => 1 } @{ $s->pids->{nginx_workers} };
+    $s->reload_nginx;
+    ok(poll(20, sub { my @now = @{ $s->pids->{nginx_workers} }; @now == 2 && !grep { $old{$_} } @now }), 'after a reload');
+}
 
 subtest 'pause' => sub {
     is(ctl('pause', 'sql'), "sql: paused\n", 'pause');
@@ -94,7 +105,7 @@ subtest 'cancel an AI job in work' => sub {
 subtest 'limit' => sub {
     $s->openai_mode('slow', delay_ms => 700);
     is(ctl('limit', 'net', 2), "net: at most 2 at once\n", 'limit');
-    settled();
+    settled('net');
     my @users = map { my $x = new_user($s); $x->{goal} = call($s, POST => '/goals', token => $x->{token}, json => { title => "Goal $_", frequency => 3 })->json->{id}; $x } 1 .. 6;
     my $most = 0;
     my $ua = agent();
@@ -131,10 +142,7 @@ subtest 'refuse' => sub {
     ok($r->headers->header('Retry-After'), 'and when to come back');
     status_ok(call($s, GET => "/goals/$goal", %p), 200, 'reads go on');
     error_ok(call($s, POST => '/auth/login', json => { email => 'a@b.example', password => 'wrong password' }), 401, 'and so do other lanes');
-    # those who come later know as well
-    my %old = map { $_ => 1 } @{ $s->pids->{nginx_workers} };
-    $s->reload_nginx;
-    ok(poll(15, sub { my @now = @{ $s->pids->{nginx_workers} }; @now == 2 && !grep { $old{$_} } @now }), 'after a reload');
+    reload_nginx();             # those who come later know as well
     ok(poll(10, sub { my @r = map { add() } 1 .. 4; !grep { $_->code != 503 } @r }), 'it is still so');
     is(ctl('accept', 'sql'), "sql: no orders\n", 'accept');
     ok(poll(10, sub { my @r = map { add() } 1 .. 4; !grep { $_->code != 202 } @r }), 'writes are accepted again');
@@ -143,8 +151,7 @@ subtest 'refuse' => sub {
 subtest 'a lane that is too long' => sub {
     $s->{shared} = 'fitnudge_queue_max 10;';
     $s->write_conf;
-    $s->reload_nginx;
-    sleep 1;
+    reload_nginx();
     ctl('pause', 'sql');
     settled();
     my %code;
@@ -153,6 +160,41 @@ subtest 'a lane that is too long' => sub {
     ctl('resume', 'sql');
     ok(poll(15, sub { waiting('sql') == 0 }), 'when it is empty');
     ok(poll(10, sub { add()->code == 202 }), 'writes are accepted again');
+};
+
+subtest 'a lane that stands still' => sub {
+    my $other = new_user($s);
+    $s->{shared} = 'fitnudge_queue_age 2s;';
+    $s->write_conf;
+    $s->reload_nginx;
+    sleep 1;
+    ctl('pause', 'sql');
+    settled();
+    my %code;
+    ok(poll(30, sub { $code{ $_->code }++ for map { add() } 1 .. 4; $code{503} }), 'is refused') or diag(explain \%code);
+    cmp_ok($code{202}, '>', 0, 'not at once');
+    ok(poll(10, sub { my @r = map { add() } 1 .. 8; !grep { $_->code != 503 } @r }), 'by every process');
+    my $waiting = waiting('sql');
+    my $r = add();
+    is($r->code, 503, 'and nobody has to try whether it still is');
+    ok($r->headers->header('Retry-After'), 'it says when to come back');
+    is(waiting('sql'), $waiting, 'nothing was added');
+    error_ok(call($s, POST => '/auth/login', json => { email => 'a@b.example', password => 'wrong password' }), 401, 'another lane moves');
+    is(call($s, POST => '/auth/logout', token => $other->{token}, headers => { Prefer => 'respond-async' }, ua => agent())->code, 202, 'so does another queue of the lane, for all one knows');
+    ctl('resume', 'sql');
+    ok(poll(15, sub { waiting('sql') == 0 }), 'when it moves again');
+    ok(poll(10, sub { add()->code =~ /\A20[02]\z/ }), 'writes are accepted');
+
+    # what was put off is old and says nothing
+    my $u2 = new_user($s);
+    my $old = int(time * 1000) - 3600_000;
+    ctl('pause', 'sql');
+    settled();
+    $s->redis(LPUSH => '{fn}:q:sql:n', sprintf('w1 01900000-0000-7000-8000-%012d push.send n %d 0 3 %s - -%s', 9000 + $_, $old, $u2->{id}, qq[\n{"params":{},"body":{"title":"x","body":"y"},"meta":{}}])) for 1 .. 3;
+    my @r = map { my $x = add(); sleep 0.15; $x } 1 .. 8;
+    is(scalar(grep { $_->code == 202 } @r), 8, 'jobs that were put off do not count') or diag(join ' ', map { $_->code } @r);
+    ctl('resume', 'sql');
+    ok(poll(15, sub { waiting('sql') == 0 }), 'all is done');
 };
 
 $s->assert_clean(qr/job ends as an operator wants it/);

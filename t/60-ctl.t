@@ -39,7 +39,7 @@ my $n = 0;
 sub envelope ($job, $body, %o) {
     my $id = $o{id} // sprintf '01900000-0000-7000-8000-%012d', ++$n;
     my $now = int(time * 1000);
-    return ($id, "w1 $id $job " . ($o{prio} // 'n') . " $now 0 0 " . ($o{user} // $u->{id}) . " - -\n$body");
+    return ($id, "w1 $id $job " . ($o{prio} // 'n') . " $now 0 0 " . ($o{user} // $u->{id}) . " - " . ($o{trace} // '-') . "\n$body");
 }
 
 sub request ($body, %params) {
@@ -188,6 +188,37 @@ subtest 'what waits' => sub {
     like($list[0]{body}, qr/"waits"/, 'with its body');
     $s->start_pool;
     ok(poll(20, sub { $s->sql("SELECT count(*) FROM goals WHERE title = 'waits'") == 1 }), 'is done when the pool is back');
+};
+
+subtest 'budget' => sub {
+    my $day = "(now() AT TIME ZONE 'UTC')::date";
+    $s->sql("DELETE FROM ai_spending");
+    my ($status, @row) = json('budget');
+    is($status, 0, 'budget');
+    is_deeply([map { [@$_{qw(period spent budget left)}] } @row], [['day', 0, 50, 50], ['month', 0, 1000, 1000]], 'nothing was spent');
+    like($_->{ends}, qr/\A\d{4}-\d\d-\d\dT00:00:00Z\z/, "when the $_->{period} ends") for @row;
+    $s->sql("INSERT INTO ai_spending (day, shard, cost) VALUES ($day, 1, 12345678), ($day, 2, 1), (date_trunc('month', $day)::date - 1, 1, 99000000)");
+    ($status, @row) = json('budget');
+    is_deeply([map { [@$_{qw(period spent left)}] } @row], [['day', 12.345679, 37.654321], ['month', 12.345679, 987.654321]], 'of all sessions together, and not that of another month');
+    $s->sql("INSERT INTO ai_spending (day, shard, cost) VALUES ($day, 3, 60000000)");
+    ($status, my $text) = ctl('budget');
+    like($text, qr{^ +spent/\$ +budget/\$ +left/\$ +ends$}m, 'as a table');
+    like($text, qr/^day +72\.345679 +50\.000000 +0\.000000 +\S+Z +nothing left/m, 'more than there was');
+    like($text, qr/^month +72\.345679 +1000\.000000 +927\.654321 +\S+Z$/m, 'of the month there is some');
+    $s->sql("DELETE FROM ai_spending");
+};
+
+subtest 'traces' => sub {
+    my $trace = '0af7651916cd43dd8448eb211c80319c';
+    my ($id, $e) = envelope('goals.create', 'no JSON at all', trace => "00-$trace-b7ad6b7169203331-01");
+    my ($none, $f) = envelope('goals.create', 'no JSON at all', trace => '00-short-trace-01');
+    my $before = dead('sql');
+    $s->redis(LPUSH => '{fn}:q:sql:n', $_) for $e, $f;
+    ok(poll(20, sub { dead('sql') == $before + 2 }), 'two dead jobs');
+    my %line = map { my $l = eval { decode_json($_) }; $l && $l->{job_id} ? ($l->{job_id} => $l) : () } split /\n/, $s->pool_log;
+    is($line{$id}{trace_id}, $trace, 'the line of the log names the trace');
+    is($line{$none}{trace_id}, undef, 'and none where there is none');
+    ctl('dead', 'drop', 'sql', $_) for $id, $none;
 };
 
 subtest 'without Redis' => sub {

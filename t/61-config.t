@@ -7,7 +7,7 @@ use Mojo::File qw(path);
 use Test::More;
 
 # Nothing is started: a configuration is all it takes
-my $s = FitNudge::Test::Stack->new;
+my $s = FitNudge::Test::Stack->new(cron => undef);
 $s->prepare->write_conf;
 my $dir = path($s->dir);
 my $good = path($dir, 'nginx.conf')->slurp;
@@ -59,6 +59,7 @@ my @range = (       # setting of the worker block, values out of bounds or of an
     [sql_processes_max => qw(65 -1 x)], [auth_processes_max => qw(17)], [net_processes_max => qw(9)], [min_spare => qw(0 17)], [max_spare => qw(0 65)],
     [scale_age => qw(9ms 61s x)], [scale_idle => qw(1ms 2h)], [recycle_memory => qw(-1 65537)], [watchdog => qw(14s 11m x)],
     [metrics_listen => qw(9145 localhost:9145 127.0.0.1 127.0.0.1:0 127.0.0.1:65536 unix:/x sentinel:a@127.0.0.1:1 off)],
+    [cron => qw(x 1 ON), ''],
     [shutdown_timeout => qw(x -1s 1s parsecs)], [recycle_jobs => qw(-1 x)], [openai_max_tokens => qw(0 x)], [openai_timeout => qw(0 x)], [openai_attempts => qw(0 x)],
     [openai_price_input => qw(x -1 1.2.3)], [openai_price_output => qw(x)], [ai_cache_ttl => qw(x)], [ai_budget_daily => qw(x -5)], [ai_budget_monthly => qw(x)],
     [openai_base_url => 'ftp://x/', 'x', ''], [openai_model => ''],
@@ -140,7 +141,7 @@ subtest 'what is fine' => sub {
     for my $case (['Sentinels', replaced('fitnudge_redis', 'fitnudge_redis sentinel:my.master-1_x@127.0.0.1:26379,[::1]:26380;'), 1],
         ['an unset key of a provider', worker('openai_api_key env:FITNUDGE_TEST_UNSET;'), ($good !~ /openai_api_key/)], ['times', http('fitnudge_access_token_ttl 5m;'), 1],
         ['all of the worker', worker('sql_processes 2; sql_batch 8; auth_processes 1; net_processes 1; net_slots 16; shutdown_timeout 5s; recycle_jobs 0; recycle_memory 0; sql_processes_max 3; auth_processes_max 0; net_processes_max 2; min_spare 2; max_spare 2; scale_age 1s;'
-            . ' scale_idle 1h; watchdog 15s; metrics_listen [::1]:9145; openai_model gpt-5;'
+            . ' scale_idle 1h; watchdog 15s; metrics_listen [::1]:9145; cron on; openai_model gpt-5;'
             . ' openai_price_input 1.25; openai_price_output 10; ai_cache_ttl 1h; ai_budget_daily 1; ai_budget_monthly 0.5;'), 1]) {
         next if !$case->[2];
         for my $who (qw(nginx worker)) {

@@ -9,7 +9,7 @@ use Mojo::File qw(path);
 use Mojo::JSON qw(decode_json);
 use Test::More;
 
-my $s = FitNudge::Test::Stack->new(
+our $s = FitNudge::Test::Stack->new(
     nginx_workers => 2,
     http => 'log_format took "$fitnudge_duration $status $uri"; limit_conn_zone $uri zone=odd"na\\\\me:1m;',
     server => <<'CONF')->start;
@@ -176,6 +176,41 @@ subtest 'the same for people' => sub {
     is($j->{zones}{'odd"na\\me'}{size}, 1048576, 'zones');
     my %rows = (%{ $j->{counters} }, %{ $j->{gauges} });
     is_deeply([grep { !exists $m->{ /\{/ ? $_ : "$_\{}" } } sort keys %rows], [], 'under the names of /metrics');
+};
+
+subtest 'how full the zones are' => sub {
+    my $full = FitNudge::Test::Stack->new(limits => 1, nginx_workers => 2, shared => 'fitnudge_cache_zone 512k;', redis_url => 'unix:' . $s->redis_socket,
+        database_url => "postgres://postgres\@/fitnudge?host=$s->{sock}");
+    $full->prepare;
+    system('cp', '-p', $s->secret_file('jwt_secret'), $full->dir . '/secrets/jwt_secret') == 0 or die;
+    $full->start_nginx->wait_ready;
+    local $s = $full;
+    my $of = sub ($what, $zone) { sum_of(scrape(), qr/^fitnudge_zone_${what}\{zone="fitnudge_${zone}"/) };
+    my $new = sub { $s->mint_jwt(sub => FitNudge::Test::Stack::uuid()) };
+    is($of->(entries => 'cache_\d'), 0, 'the cache is empty');
+    is($of->(used_bytes => 'cache_\d'), 0, 'and takes up nothing');
+    is($of->(entries => 'limit_user'), 0, 'nobody has asked');
+    becomes('fitnudge_changes_subscribed{}', 2, 'both processes hear of changes');
+    ok(poll(10, sub { my $token = $new->(); call($s, GET => '/goals', token => $token, ua => agent()); $of->(entries => 'cache_\d') > 0 }), 'the first answer is kept');
+    my ($entries, $bytes, $keys) = map { $of->(@$_) } [entries => 'cache_\d'], [used_bytes => 'cache_\d'], [entries => 'limit_user'];
+    status_ok($_, 200, 'a user') for calls($s, map { [GET => '/goals', token => $new->()] } 1 .. 20);
+    is($of->(entries => 'cache_\d'), $entries + 20, 'an entry for each');
+    is($of->(used_bytes => 'cache_\d'), $bytes + 20 * 1024, 'of one chunk');
+    is($of->(entries => 'limit_user'), $keys + 20, 'and a key');
+    calls($s, map { [GET => '/goals', token => $new->()] } 1 .. 50) for 1 .. 16;
+    my $m = scrape();
+    for my $zone (map { /^fitnudge_zone_used_bytes\{zone="(.+)"\}$/ ? $1 : () } sort keys %$m) {
+        my ($used, $size) = map { $m->{qq(fitnudge_zone_${_}_bytes{zone="$zone"})} } qw(used size);
+        cmp_ok($used, '<=', $size, "$zone: $used of $size");
+    }
+    cmp_ok($of->(used_bytes => 'cache_\d'), '>', 400 * 1024, 'a full cache');
+    cmp_ok($of->(entries => 'cache_\d'), '<', 512, 'makes room');
+    is($of->(resets_total => 'cache_\d'), 0, 'and was never emptied');
+    my $j = agent()->get($s->url('/status'))->res->json->{zones};
+    is($j->{fitnudge_limit_user}{entries}, $of->(entries => 'limit_user'), 'the same for people');
+    is_deeply([sort keys %{ $j->{fitnudge_metrics} }], [qw(failures free size)], 'other zones have no entries');
+    $full->assert_clean;
+    $full->stop->remove;
 };
 
 subtest 'time in the log' => sub {

@@ -64,4 +64,32 @@ subtest 'fitnudge-worker(8)' => sub {
     like($page, qr/^\.IR? \Q$default\E/m, "names $default");
 };
 
+# What the program's own help says there is: "dead replay <lane> <id|all>"
+sub forms () {
+    my ($table) = slurp("$root/worker/ctl/main.c") =~ /^\} fn_commands\[\] = \{\n(.*?)^\};/ms;
+    my @help = map { join '', /"((?:[^"\\]|\\.)*)"/g } $table =~ /((?:"(?:[^"\\]|\\.)*"\s*)+)\}/g;
+    return map { s/\s{2,}.*//r } map { s/\A  (?=\S)//r } grep { !/^ {3,}/ } map { split /\\n/ } @help;
+}
+
+subtest 'fitnudgectl(1)' => sub {
+    my $page = slurp("$root/docs/fitnudgectl.1");
+    unlike($page, qr/[^\x00-\x7f]/, 'is ASCII');
+    chomp(my $groff = `sh -c 'command -v groff'` // '');
+    if ($groff ne '') {
+        my ($rc, $text) = output($groff, '-man', '-Tutf8', '-ww', '-z', "$root/docs/fitnudgectl.1");
+        is("$rc $text", '0 ', 'groff has nothing to say');
+    }
+    my @forms = forms();
+    cmp_ok(scalar(@forms), '>', 20, 'the help was understood') or diag(join "\n", @forms);
+    my ($commands) = $page =~ /^\.SH COMMANDS\n(.*?)^\.SH /ms;
+    my %page = map { s/\\f.//gr =~ s/\\-/-/gr => 1 } $commands =~ /^\.TP\n(.+)/mg;
+    is_deeply([sort keys %page], [sort @forms], 'has all commands, with their arguments, and no others');
+    my $guide = slurp("$root/docs/fitnudgectl.md") =~ s/\\\|/|/gr;
+    ok($guide =~ /^\| `\Q$_\E`/m, "so has docs/fitnudgectl.md: $_") for @forms;
+    like($page, qr/^\.BI? (?:\\-)*\Q$_\E\b/m, "the option $_ is described") for qw(c json);
+    like($page, qr/^\.SH $_$/m, $_) for 'NAME', 'SYNOPSIS', 'DESCRIPTION', 'OPTIONS', 'COMMANDS', 'EXIT STATUS', 'FILES', 'SEE ALSO';
+    my ($default) = slurp("$root/worker/ctl/main.c") =~ /FN_CONF_DEFAULT\s+"([^"]+)"/;
+    like($page, qr/^\.IR? \Q$default\E/m, "names $default");
+};
+
 done_testing;

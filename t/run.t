@@ -101,19 +101,21 @@ subtest 'stop' => sub {
     like($out, qr/not running/, 'says so');
 };
 
-subtest 'a part dies' => sub {
-    ($code, $out) = sh('run --detach');
-    is($code, 0, 'comes up again') or diag($out);
-    is(post('/auth/login', { email => $email, password => 'correct horse' })->{status}, 200, 'with its data');
+for my $part (qw(redis postgres pool nginx)) {
+    subtest "$part dies" => sub {
+        ($code, $out) = sh('run --detach');
+        is($code, 0, 'comes up again') or diag($out);
+        is(post('/auth/login', { email => $email, password => 'correct horse' })->{status}, 200, 'with its data');
 
-    my @pids = with_children(started());
-    my ($redis) = FitNudge::Stack::slurp("$dir/status") =~ /^redis (\d+)/m;
-    kill 'KILL', $redis;
-    my $end = time + 60;
-    sleep 0.1 while alive(@pids) && time < $end;
-    nothing_left('crash', @pids);
-    like(FitNudge::Stack::slurp("$dir/log/supervisor.log"), qr/redis has ended \(signal 9\)/, 'it is reported');
-};
+        my @pids = with_children(started());
+        my ($pid) = FitNudge::Stack::slurp("$dir/status") =~ /^$part (\d+)/m;
+        kill 'KILL', $pid;
+        my $end = time + 60;
+        sleep 0.1 while alive(@pids) && time < $end;
+        nothing_left($part, @pids);
+        like(FitNudge::Stack::slurp("$dir/log/supervisor.log"), qr/^.*\b$part has ended \(signal 9\)/m, 'it is reported');
+    };
+}
 
 subtest 'the supervisor is killed' => sub {
     ($code, $out) = sh('run --detach');
@@ -139,6 +141,9 @@ subtest 'foreground' => sub {
     is($? >> 8, 0, 'Ctrl-C ends it well');
     nothing_left('foreground', @pids);
 };
+
+# what is only said when something is wrong with nginx or the module
+is_deeply([grep { /\[(?:alert|emerg)\]/ } split /\n/, FitNudge::Stack::slurp("$dir/log/error.log")], [], 'nginx has nothing to complain of');
 
 subtest 'services of others' => sub {
     $outside = FitNudge::Stack->new(dir => FitNudge::Stack::temp_dir(), durable => 0, database_only => 1);

@@ -32,7 +32,8 @@ static const struct {
     { "SELECT * FROM pool.sweep(100)", 0 },
     { "SELECT pool.fail($1::uuid, $2::text, $3::uuid, $4::text)", 4 },
     { "SELECT * FROM pool.cron_due($1::bigint, $2::jsonb)", 2 },
-    { "SELECT * FROM pool.cron_list()", 0 }
+    { "SELECT * FROM pool.cron_list()", 0 },
+    { "SELECT * FROM pool.ai_budget()", 0 }
 };
 
 

@@ -16,10 +16,10 @@
 typedef enum {
     FN_DB_SETTLE, FN_DB_OPEN, FN_DB_PREPARE,                        /* one a job */
     FN_DB_REPLAY, FN_DB_PUBLISHED, FN_DB_SWEEP, FN_DB_FAIL,
-    FN_DB_CRON_DUE, FN_DB_CRON_LIST                                 /* one for all */
+    FN_DB_CRON_DUE, FN_DB_CRON_LIST, FN_DB_AI_BUDGET                /* one for all */
 } fn_db_call_e;
 
-#define FN_DB_CALLS         9
+#define FN_DB_CALLS         10
 #define FN_DB_PARAMS        6
 
 typedef struct {

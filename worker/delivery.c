@@ -175,6 +175,7 @@ fn_delivery_open(fn_child_t *child)
 
     for (i = 0; i < 2; i++) {
         fn_redis_init(&d->wait[i], child->settings, FN_WAIT_MS + FN_ANSWER_MS);
+        d->wait[i].lane = child->lane;
     }
 
     for (i = 0; i < 3; i++) {

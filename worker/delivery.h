@@ -142,7 +142,10 @@ int fn_meta_find(const fn_span_t *req, const char *name, fn_span_t *value);
 
 /* The 500 of a job that cannot be done, in the contract's shape. */
 void fn_internal_error(fn_buf_t *b, const fn_task_t *t);
-/* The envelope as it can be queued again: attempt 0, no deadline, no reply, and without the body if that is sensitive. */
+/*
+ * The envelope as it can be queued again: with all its tries, no deadline, no reply, and without the body if that is sensitive; from the
+ * first step if that is all it needs (FN_JOB_STORED): then "called" in its body says that the call was made, or may have been.
+ */
 void fn_fresh_envelope(fn_buf_t *b, const fn_task_t *t);
 
 /*
@@ -161,6 +164,10 @@ int  fn_dead_parse(fn_dead_t *d, const char *p, size_t n);
 
 /* The request_id of a request's meta, for log lines; "" when there is none. Cheap scan, out is at least 65 bytes. */
 void fn_request_id(const fn_task_t *t, char *out, size_t size);
+
+/* The trace's id out of the envelope's traceparent (W3C Trace Context, section 3.2), for log lines; NULL when there is none. */
+#define FN_TRACE_ID_LEN  32
+const char *fn_trace_id(const fn_task_t *t, char out[FN_TRACE_ID_LEN + 1]);
 
 /*
  * The body of ":call" and ":commit": "<req_len> <ctx_len>\n<req><ctx>" - two JSON texts side by side,

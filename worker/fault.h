@@ -1,18 +1,31 @@
 /*
  * Fault points, only in builds with FAULTS=1: FN_FAULT="executor.after_commit:1/50" kills the process (SIGKILL) at
- * that point, once in 50 on average. The tests then check that nothing was lost or done twice.
+ * that point, once in 50 on average. The tests then check that nothing was lost or done twice. With FN_FAULT_ONCE=<path> one
+ * process alone dies, the one that makes the file.
  */
 #ifndef FN_FAULT_H
 #define FN_FAULT_H
 
 #ifdef FN_FAULTS
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <unistd.h>
+
+static inline int
+fn_fault_ours(void)
+{
+    const char  *path;
+
+    path = getenv("FN_FAULT_ONCE");
+
+    return path == NULL || open(path, O_CREAT|O_EXCL|O_WRONLY|O_CLOEXEC, 0600) != -1;
+}
+
 
 static inline void
 fn_fault_point(const char *name)
@@ -32,7 +45,7 @@ fn_fault_point(const char *name)
 
     of = strtoul(spec + n + 3, &end, 10);
 
-    if (of > 0 && getrandom(&r, sizeof(r), 0) == sizeof(r) && r % of == 0) {
+    if (of > 0 && getrandom(&r, sizeof(r), 0) == sizeof(r) && r % of == 0 && fn_fault_ours()) {
         (void) kill(getpid(), SIGKILL);
     }
 }

@@ -16,6 +16,7 @@
 
 
 static void fn_finish_failed(fn_finish_t *f, const fn_task_t *t);
+static fn_span_t fn_fresh_request(const fn_task_t *t);
 static void fn_error_body(fn_buf_t *b, const fn_task_t *t, const char *code, const char *message);
 
 
@@ -432,13 +433,32 @@ fn_fresh_envelope(fn_buf_t *b, const fn_task_t *t)
     env.deadline_ms = 0;                    /* nobody waits any more, and who queues it again wants it done */
     env.reply_to.n = 0;
 
-    if (t->job == NULL || (t->job->flags & FN_JOB_SENSITIVE)) {
+    if (t->job != NULL && (t->job->flags & FN_JOB_STORED)) {
+        env.job = fn_span(t->job->name);    /* from its first step, which finds the rest; its row of the inbox is "running" already, */
+        env.attempt = 1;                    /* and from the second try on that is its own */
+        env.body = fn_fresh_request(t);
+
+    } else if (t->job == NULL || (t->job->flags & FN_JOB_SENSITIVE)) {
         env.body = fn_span("{}");
     }
 
     if (fn_job_env_format(b, &env) != 0) {
         fn_buf_add(b, t->raw.p, t->raw.n);
     }
+}
+
+
+/* What a job says that begins anew with its id: no more than whether its call was made, or may have been. */
+static fn_span_t
+fn_fresh_request(const fn_task_t *t)
+{
+    fn_span_t  anew, called;
+
+    anew = fn_span("{\"params\":{},\"body\":{},\"meta\":{}}");
+    called = fn_span("{\"params\":{},\"body\":{\"called\":true},\"meta\":{}}");
+
+    return t->step == 'm' || (t->step == 'c' && t->suspect)
+           || (t->step == 0 && t->env.body.n == called.n && memcmp(t->env.body.p, called.p, called.n) == 0) ? called : anew;
 }
 
 

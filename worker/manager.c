@@ -39,7 +39,7 @@ typedef struct {
     fn_redis_t   redis;
     fn_db_t      db;
     fn_http_t   *http;                                          /* or NULL */
-    uint64_t     look_ms, beat_ms, rescan_ms, sweep_ms, clock_ms;        /* fn_mono_ms() when next */
+    uint64_t     look_ms, beat_ms, rescan_ms, sweep_ms, clock_ms;        /* fn_mono_ms() when next; clock_ms UINT64_MAX: never */
     uint64_t     reaped_ms[FN_CHILDREN_MAX];                    /* when the slots of a dead child were first emptied */
     unsigned     epoch;
     int64_t      known;             /* the greatest epoch of which the database knows, when it was not ours */
@@ -518,6 +518,7 @@ fn_manager_run(fn_child_t *child)
     static fn_manager_t  m;
 
     m.child = child;
+    m.clock_ms = strcmp(child->settings->cron, "on") == 0 ? 0 : UINT64_MAX;
     fn_redis_init(&m.redis, child->settings, 3000);
     fn_db_init(&m.db, child->settings, "fitnudge: manager");
 

@@ -60,7 +60,8 @@ static int net_again(fn_net_t *n, fn_net_exchange_t *x);
 static int net_sleep(fn_net_t *n, fn_net_exchange_t *x, uint64_t delay);
 static void net_delay(fn_net_t *n, fn_net_exchange_t *x, unsigned attempt, uint64_t delay);
 static void net_end(fn_net_t *n, fn_net_exchange_t *x, const char *result, size_t len);
-static void net_dead(fn_net_t *n, fn_net_exchange_t *x);
+static void net_give_up(fn_net_t *n, fn_net_exchange_t *x, const char *why);
+static void net_dead(fn_net_t *n, fn_net_exchange_t *x, const char *why);
 static void net_job(fn_net_t *n, fn_net_exchange_t *x);
 static void net_giveback(fn_net_t *n);
 
@@ -170,6 +171,7 @@ net_close(fn_net_t *n)
     for (i = 0; n->exchange != NULL && i < n->slots; i++) {
         x = &n->exchange[i];
         fn_buf_free(&x->envelope);
+        fn_buf_free(&x->marked);
         fn_buf_free(&x->result);
         fn_buf_free(&x->call.carried);
     }
@@ -592,6 +594,7 @@ net_begin(fn_net_t *n, fn_net_exchange_t *x)
     x->limit_ms = 0;
     x->begun_again = 0;
     x->steps = NULL;
+    snprintf(x->id, sizeof(x->id), "%.*s", (int) x->task.env.id.n, x->task.env.id.p);
 
     if (x->task.job != NULL && x->task.step == 'c') {
         x->steps = fn_steps_find(x->task.job->name, strlen(x->task.job->name));
@@ -600,7 +603,7 @@ net_begin(fn_net_t *n, fn_net_exchange_t *x)
     if (x->steps == NULL || x->steps->call == NULL || x->steps->joined == NULL
         || fn_step_body_parse(x->task.env.body.p, x->task.env.body.n, &x->req, &x->ctx) != 0)
     {
-        net_dead(n, x);
+        net_dead(n, x, "its step cannot work");
         return;
     }
 
@@ -621,13 +624,13 @@ net_begin(fn_net_t *n, fn_net_exchange_t *x)
         x->limit_ms = x->started_ms + (x->task.env.deadline_ms - now) + FN_NET_LEAST_MS;
     }
 
-    snprintf(x->id, sizeof(x->id), "%.*s", (int) x->task.env.id.n, x->task.env.id.p);
     memset(&x->call, 0, sizeof(x->call));
     x->call.settings = n->settings;
     x->call.ctx = x->ctx.p;
     x->call.ctx_len = x->ctx.n;
     x->call.job_id = x->id;
     x->call.process = n->process;
+    x->unanswered = fn_net_marked(x->ctx);
     fn_buf_reset(&x->result);
 
     net_pair(x, x->steps->call->pairs);
@@ -667,6 +670,15 @@ net_call(fn_net_t *n, fn_net_exchange_t *x)
         }
 
         if (built != FN_BUILT) {
+            net_give_up(n, x, "what is to be sent cannot be made: a setting is missing or wrong, or its content");
+            return;
+        }
+
+        if (x->method == FN_METHOD_MAIL && x->task.suspect > x->unanswered) {
+            fn_net_mark(x, x->task.suspect);       /* who died may have sent it just before */
+        }
+
+        if (x->unanswered >= FN_NET_MAIL_MAX) {
             net_end(n, x, NULL, 0);
             return;
         }
@@ -678,7 +690,7 @@ net_call(fn_net_t *n, fn_net_exchange_t *x)
 
         } else if (fn_net_try(n, x) != 0) {
             fn_net_said(n, x, NULL);
-            net_end(n, x, NULL, 0);
+            net_give_up(n, x, "no memory for its call");
         }
 
         return;
@@ -750,6 +762,10 @@ net_tried(fn_net_t *n, fn_net_exchange_t *x, const fn_response_t *r)
         x->result.len = at;
     }
 
+    if (fn_net_sent(x) && r->transport_error != 0 && r->status < 400) {
+        fn_net_mark(x, x->unanswered + 1);
+    }
+
     if (outcome == FN_DONE) {
         net_pair(x, x->pair + 1);
         net_call(n, x);
@@ -766,6 +782,16 @@ net_failed(fn_net_t *n, fn_net_exchange_t *x, fn_outcome_e outcome)
 {
     unsigned  attempt;
     uint64_t  delay;
+
+    if (x->unanswered >= FN_NET_MAIL_MAX) {
+        net_end(n, x, NULL, 0);
+        return;
+    }
+
+    if (outcome == FN_DEAD && x->call.alert != NULL && x->task.job->deadline_ms == 0) {
+        net_give_up(n, x, x->call.alert);
+        return;
+    }
 
     if (outcome == FN_DEAD) {
         /* What a refusal cost, or whom it concerns, is part of its result. */
@@ -800,14 +826,14 @@ net_failed(fn_net_t *n, fn_net_exchange_t *x, fn_outcome_e outcome)
         return;
     }
 
-    net_end(n, x, NULL, 0);
+    net_give_up(n, x, x->call.alert != NULL ? x->call.alert : "its service did not do it, as often as it was tried");
 }
 
 
 static void
 net_log(fn_net_t *n, fn_net_exchange_t *x, const fn_response_t *r, fn_outcome_e outcome)
 {
-    char  rid[80], status[16], tried[16], ms[24];
+    char  rid[80], trace[FN_TRACE_ID_LEN + 1], status[16], tried[16], ms[24];
 
     n->child->entry->failures++;
 
@@ -817,8 +843,8 @@ net_log(fn_net_t *n, fn_net_exchange_t *x, const fn_response_t *r, fn_outcome_e 
     snprintf(ms, sizeof(ms), "%llu", (unsigned long long) (fn_mono_ms() - x->started_ms));
 
     fn_log(FN_LOG_WARN, outcome == FN_DEAD ? "provider refused" : "provider failed",
-           "provider", x->steps->call->name, "service", x->pair->service, "job_id", x->id, "request_id", rid, "status", status,
-           "tried", tried, "ms", ms,
+           "provider", x->steps->call->name, "service", x->pair->service, "job_id", x->id, "request_id", rid[0] ? rid : NULL,
+           "trace_id", fn_trace_id(&x->task, trace), "status", status, "tried", tried, "ms", ms,
            "error", x->too_large ? "the answer is too large"
                                  : r->transport_error != 0 ? curl_easy_strerror((CURLcode) r->transport_error) : NULL, NULL);
 }
@@ -903,11 +929,35 @@ net_end(fn_net_t *n, fn_net_exchange_t *x, const char *result, size_t len)
 }
 
 
+/*
+ * There is no result. Jobs that a client may have sent have a fallback in their commit; the others wait among the dead letters for
+ * somebody who mends what was wrong, unless it is a mail that may have been sent.
+ */
 static void
-net_dead(fn_net_t *n, fn_net_exchange_t *x)
+net_give_up(fn_net_t *n, fn_net_exchange_t *x, const char *why)
 {
+    if (x->task.job->deadline_ms != 0 || x->unanswered > 0) {
+        net_end(n, x, NULL, 0);
+    } else {
+        net_dead(n, x, why);
+    }
+}
+
+
+static void
+net_dead(fn_net_t *n, fn_net_exchange_t *x, const char *why)
+{
+    char      rid[80], trace[FN_TRACE_ID_LEN + 1];
+    uint64_t  now;
+
+    now = fn_now_ms();
+    fn_request_id(&x->task, rid, sizeof(rid));
+    fn_log(FN_LOG_ERROR, "job is dead", "job", x->task.job != NULL ? x->task.job->name : "unknown", "job_id", x->id,
+           "request_id", rid[0] ? rid : NULL, "trace_id", fn_trace_id(&x->task, trace), "reason", why, NULL);
+    fn_count_job(x->task.job, FN_RESULT_DEAD, now > x->task.env.enqueued_ms ? now - x->task.env.enqueued_ms : 1);
+
     net_job(n, x);
-    x->task.why = "its step cannot work";
+    x->task.why = why;
     fn_finish_dead(n->finish, &x->task);
     net_state(n, x, FN_NET_ENDED);
 }
@@ -935,6 +985,17 @@ net_giveback(fn_net_t *n)
 
     if (n->waiting != NULL) {
         net_wait_end(n);
+    }
+
+    for (i = 0; i < n->slots; i++) {
+        x = &n->exchange[i];
+
+        if (x->state == FN_NET_RUNNING && fn_net_sent(x)) {
+            fn_net_stop(n, x);
+            fn_net_said(n, x, NULL);
+            fn_net_mark(x, x->unanswered + 1);
+            net_delay(n, x, x->task.env.attempt, 0);
+        }
     }
 
     if (n->count[FN_NET_ENDED] > 0) {

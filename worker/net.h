@@ -1,4 +1,4 @@
-/* What the two halves of the net process share: net.c (jobs) and net_curl.c (the wire). */
+/* What the parts of the net process share: net.c (jobs), net_curl.c (the wire), net_service.c and net_mail.c. */
 #ifndef FN_NET_H
 #define FN_NET_H
 
@@ -10,6 +10,7 @@
 #include "steps.h"
 
 #define FN_NET_LEAST_MS     100     /* a try shorter than this is not worth making */
+#define FN_NET_MAIL_MAX     2       /* times a mail may have been sent without a reply */
 
 typedef enum {
     FN_NET_FREE,
@@ -27,6 +28,8 @@ typedef struct {
     fn_buf_t              envelope;
     fn_task_t             task;             /* spans into envelope */
     fn_span_t             req, ctx;
+    fn_buf_t              marked;           /* of an unanswered mail: the step's body, in which req and ctx are then */
+    unsigned              unanswered;       /* MAIL: times it was sent, and nobody knows whether it was taken */
     const fn_steps_t     *steps;
 
     const fn_pair_t      *pair;             /* the one at work */
@@ -112,6 +115,17 @@ void fn_net_stop(fn_net_t *n, fn_net_exchange_t *x);
 
 /* Gives back what the exchange needs no more. */
 void fn_net_trim(fn_net_exchange_t *x);
+
+/* net_mail.c: no mail is sent more often than FN_NET_MAIL_MAX times without an answer. */
+
+/* All of it was sent: without the server's last reply it may have been taken, or not. */
+int  fn_net_sent(const fn_net_exchange_t *x);
+
+/* How often the mail of this context was sent without a reply. */
+unsigned fn_net_marked(fn_span_t ctx);
+
+/* Writes that into the context, for the tries that come, in whatever process, and for the commit. */
+void fn_net_mark(fn_net_exchange_t *x, unsigned unanswered);
 
 /* net_service.c: what the host knows of services, and the operators who have to act. */
 

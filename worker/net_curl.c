@@ -406,6 +406,7 @@ fn_net_trim(fn_net_exchange_t *x)
     }
 
     fn_buf_free(&x->sent);
+    fn_buf_free(&x->marked);
     fn_buf_free(&x->result);
     fn_buf_free(&x->call.carried);
 }

@@ -23,7 +23,7 @@ typedef enum {
     FN_METHOD_PUT,
     FN_METHOD_DELETE,
     FN_METHOD_HEAD,
-    FN_METHOD_MAIL          /* SMTP: body is the message, mail says the rest */
+    FN_METHOD_MAIL          /* SMTP: body is the message, mail says the rest; without a body it ends after the login */
 } fn_method_e;
 
 #define FN_URL_MAX      4096
@@ -99,5 +99,11 @@ typedef struct {
 } fn_provider_t;
 
 extern const fn_provider_t fn_provider_openai;
+
+/*
+ * Whether a service accepts our credentials, asked in a way that changes nothing there (fitnudgectl doctor --online): the models of
+ * the account, the bucket, a token, a login. FN_DONE, or what else is the matter; the alert says what an operator has to mend.
+ */
+extern const fn_pair_t fn_probe_openai, fn_probe_r2, fn_probe_fcm, fn_probe_smtp;
 
 #endif

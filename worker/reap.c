@@ -79,6 +79,7 @@ fn_reap_one(fn_redis_t *r, const char *slot, const fn_task_t *t, int suspect)
 
     poison = *t;
     poison.why = "it was at work when a process died, three times";
+    poison.suspect = 3;
     fn_dead_letter(&dead, &poison);
     fn_reap_reply(&reply, t);
 
@@ -123,7 +124,7 @@ fn_reap_one(fn_redis_t *r, const char *slot, const fn_task_t *t, int suspect)
 static void
 fn_reap_log(const fn_task_t *t, int dead, const char *how)
 {
-    char  request[65], name[65], id[FN_TEXT_MAX];
+    char  request[65], trace[FN_TRACE_ID_LEN + 1], name[65], id[FN_TEXT_MAX];
 
     fn_reap_text(id, t->env.id);
 
@@ -132,7 +133,8 @@ fn_reap_log(const fn_task_t *t, int dead, const char *how)
 
     fn_log(dead ? FN_LOG_ERROR : FN_LOG_WARN,
            dead ? "job is poison: it was at work when a process died, three times" : "job of a dead process goes back",
-           "job", name, "job_id", id, "how", how, "request_id", request[0] ? request : NULL, NULL);
+           "job", name, "job_id", id, "how", how, "request_id", request[0] ? request : NULL,
+           "trace_id", fn_trace_id(t, trace), NULL);
 }
 
 

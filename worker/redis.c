@@ -245,6 +245,16 @@ fn_redis_hello(fn_redis_t *r)
     r->client_id = a->integer;
     freeReplyObject(a);
 
+    if (r->lane != NULL) {
+        a = fn_redis_command(r, "CLIENT SETNAME fitnudge:%s", r->lane);     /* for people only: a refusal is none of ours */
+
+        if (a == NULL) {
+            return -1;
+        }
+
+        freeReplyObject(a);
+    }
+
     return fn_redis_is_replica(r) ? -1 : fn_redis_load(r);
 }
 

@@ -22,6 +22,7 @@ typedef struct {
     unsigned              failures;         /* connects failed in a row */
     uint64_t              retry_ms;         /* fn_mono_ms() before which no connect is tried */
     long long             client_id;
+    const char           *lane;             /* who CLIENT LIST says it is, or NULL */
 } fn_redis_t;
 
 extern const char  *fn_scripts[FN_SCRIPTS];     /* made from worker/lua at build */

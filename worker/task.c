@@ -256,3 +256,30 @@ fn_request_id(const fn_task_t *t, char *out, size_t size)
     memcpy(out, id.p, id.n);
     out[id.n] = '\0';
 }
+
+
+const char *
+fn_trace_id(const fn_task_t *t, char out[FN_TRACE_ID_LEN + 1])
+{
+    size_t       i;
+    const char  *p;
+
+    p = t->env.traceparent.p;
+
+    /* version "-" trace-id "-" parent-id "-" flags */
+    if (t->env.traceparent.n < 55 || p[2] != '-' || p[3 + FN_TRACE_ID_LEN] != '-') {
+        return NULL;
+    }
+
+    for (i = 0; i < FN_TRACE_ID_LEN; i++) {
+        if (strchr("0123456789abcdef", p[3 + i]) == NULL || p[3 + i] == '\0') {
+            return NULL;
+        }
+
+        out[i] = p[3 + i];
+    }
+
+    out[i] = '\0';
+
+    return out;
+}

@@ -20,12 +20,12 @@
 static void
 fn_work_log(fn_log_e level, const char *msg, const fn_work_t *w)
 {
-    char  request[65];
+    char  request[65], trace[FN_TRACE_ID_LEN + 1];
 
     fn_request_id(w->task, request, sizeof(request));
 
     fn_log(level, msg, "job", w->task->job ? w->task->job->name : "unknown", "job_id", w->id,
-           "request_id", request[0] ? request : NULL, "reason", w->why, NULL);
+           "request_id", request[0] ? request : NULL, "trace_id", fn_trace_id(w->task, trace), "reason", w->why, NULL);
 }
 
 
@@ -166,8 +166,8 @@ fn_work_start(fn_work_env_t *e, fn_work_t *w, fn_task_t *t)
         return;
     }
 
-    /* the edge has answered 503 for it, and nobody may come in with a password that was given up on */
-    if ((t->job->flags & FN_JOB_SENSITIVE) && t->env.deadline_ms != 0 && fn_now_ms() > t->env.deadline_ms) {
+    /* the edge has answered 503 for it, and nobody may come in with a password that was given up on; who is signed in was promised an answer */
+    if ((t->job->flags & FN_JOB_SENSITIVE) && t->env.user.n == 0 && t->env.deadline_ms != 0 && fn_now_ms() > t->env.deadline_ms) {
         w->state = FN_WORK_DROPPED;
         w->why = "past its deadline";
         return;

@@ -11,11 +11,7 @@ $$;
 CREATE FUNCTION api.users_me(p_user uuid) RETURNS text
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 BEGIN
-    -- all but the password's hash, which this role may not read
-    RETURN (SELECT pool.profile_json(ROW(u.id, u.email, NULL, u.name, u.username, u.bio, u.avatar_url, u.language, u.timezone,
-                   u.country, u.birth_date, u.tone, u.plan, u.role, u.email_verified, u.version, u.created_at,
-                   u.updated_at, NULL)::public.users)::text
-            FROM public.users u WHERE u.id = p_user);
+    RETURN pool.profile_json(p_user)::text;
 END
 $$;
 

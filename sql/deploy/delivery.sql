@@ -17,20 +17,21 @@ CREATE TABLE public.devices (
 CREATE UNIQUE INDEX idx_devices_token ON public.devices (md5(token));
 CREATE INDEX idx_devices_user ON public.devices (user_id, seen_at DESC);
 
--- One row a mail; its id is the job's.
+-- One row a mail; its id is the job's. "unknown": it was sent twice, and its server's reply was lost each time.
 CREATE TABLE public.mails (
     id          uuid        NOT NULL PRIMARY KEY,
     user_id     uuid        NOT NULL REFERENCES public.users (id) ON DELETE CASCADE,
     template    text        NOT NULL,
     language    text        NOT NULL,
     recipient   text        NOT NULL,
-    status      text        NOT NULL CHECK (status IN ('sending', 'sent', 'failed', 'suppressed', 'off')),
-    tries       int         NOT NULL DEFAULT 1,
+    status      text        NOT NULL CHECK (status IN ('sending', 'sent', 'unknown', 'failed', 'suppressed', 'off')),
+    content     jsonb,      -- what is to be sent, until it has ended: it may hold a link or code for one person
     message_id  text,
     created_at  timestamptz NOT NULL DEFAULT now(),
     ended_at    timestamptz
 );
 CREATE INDEX idx_mails_user ON public.mails (user_id, created_at DESC);
+CREATE INDEX idx_mails_sending ON public.mails (created_at) WHERE status = 'sending';
 
 -- Addresses that get fewer mails, or none: pool.mail_stopped() says which. Hashed, since they outlive the account.
 CREATE TABLE public.mail_suppressions (
@@ -101,7 +102,8 @@ DECLARE
     v_device uuid;
     n int := 0;
 BEGIN
-    FOR v_device IN SELECT d.id FROM public.devices d WHERE d.user_id = p_user ORDER BY d.seen_at DESC LOOP
+    FOR v_device IN SELECT d.id FROM public.devices d JOIN public.users u ON u.id = d.user_id
+                    WHERE d.user_id = p_user AND u.is_visible ORDER BY d.seen_at DESC LOOP
         PERFORM pool.follow('push.device', p_user, jsonb_build_object('params', '{}'::jsonb,
                             'body', (p_req -> 'body') || jsonb_build_object('device_id', v_device), 'meta', '{}'::jsonb));
         n := n + 1;
@@ -146,49 +148,68 @@ CREATE FUNCTION pool.address_hash(p_address text) RETURNS bytea
 LANGUAGE sql IMMUTABLE STRICT
 RETURN pool.digest(convert_to(lower(btrim(p_address)), 'UTF8'), 'sha256');
 
--- {"template","to","name","language","vars"}
+-- {"template","to","name","language","vars","secret"}. pool.mail_stopped() says who gets which; who has left
+-- gets one more. "secret" is what only the pool can put into the mail (worker/jobs/account.c).
 CREATE FUNCTION jobs.mail_prepare(p_id uuid, p_user uuid, p_req jsonb) RETURNS pool.reply
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 DECLARE
     b jsonb := p_req -> 'body';
+    v_template text := coalesce(b ->> 'template', (SELECT x.template FROM public.mails x WHERE x.id = p_id));
+    u record;
     v_stopped boolean;
-    v_status text;
+    m public.mails;
 BEGIN
-    IF NOT EXISTS (SELECT FROM public.users WHERE id = p_user) THEN
+    SELECT x.deleted_at, x.is_visible INTO u FROM public.users x WHERE x.id = p_user;
+    IF NOT FOUND OR (u.deleted_at IS NOT NULL AND v_template IS DISTINCT FROM 'account_deleted') THEN
         RETURN pool.ok(200, '{"status":"gone"}');
     END IF;
 
-    v_stopped := pool.mail_stopped(p_user, b ->> 'template', b ->> 'to');
+    -- a mail that begins anew, from the dead letters, says no more than its id
+    IF NOT b ? 'template' THEN
+        SELECT * INTO m FROM public.mails x WHERE x.id = p_id AND x.user_id = p_user;
+        IF NOT FOUND THEN
+            RETURN pool.ok(200, '{"status":"lost"}');
+        ELSIF (b ->> 'called')::boolean AND m.status = 'sending' THEN
+            -- it died after its call: once more may be once too often
+            UPDATE public.mails SET status = 'unknown', content = NULL, ended_at = now() WHERE id = p_id RETURNING * INTO m;
+        END IF;
+    ELSE
+        v_stopped := pool.mail_stopped(p_user, b ->> 'template', b ->> 'to');
 
-    INSERT INTO public.mails AS m (id, user_id, template, language, recipient, status, ended_at)
-    VALUES (p_id, p_user, b ->> 'template', b ->> 'language', b ->> 'to', CASE WHEN v_stopped THEN 'suppressed' ELSE 'sending' END,
-            CASE WHEN v_stopped THEN now() END)
-    ON CONFLICT (id) DO UPDATE SET tries = m.tries + 1
-    RETURNING m.status INTO v_status;
-
-    IF v_status <> 'sending' THEN
-        RETURN pool.ok(200, json_build_object('status', v_status)::text);
+        INSERT INTO public.mails AS x (id, user_id, template, language, recipient, status, content, ended_at)
+        VALUES (p_id, p_user, b ->> 'template', b ->> 'language', b ->> 'to', CASE WHEN v_stopped THEN 'suppressed' ELSE 'sending' END,
+                CASE WHEN NOT v_stopped THEN b END, CASE WHEN v_stopped THEN now() END)
+        ON CONFLICT (id) DO UPDATE SET id = excluded.id
+        RETURNING * INTO m;
     END IF;
 
+    IF m.status <> 'sending' THEN
+        RETURN pool.ok(200, json_build_object('status', m.status)::text);
+    END IF;
+
+    b := m.content;
     RETURN pool.ok(0, jsonb_build_object('template', b ->> 'template', 'language', b ->> 'language', 'to', b ->> 'to', 'name', coalesce(b ->> 'name', ''),
-                                         'user_id', p_user, 'vars', coalesce(b -> 'vars', '{}'))::text);
+                                         'user_id', p_user, 'vars', coalesce(b -> 'vars', '{}'), 'secret', b -> 'secret')::text);
 END
 $$;
 
 CREATE FUNCTION jobs.mail_send(p_id uuid, p_user uuid, p_req jsonb, p_ctx jsonb) RETURNS pool.reply
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 DECLARE
+    r jsonb := nullif(p_ctx -> 'result', 'null');
+    v_refused boolean := coalesce((r ->> 'refused')::boolean, false);
     v_status text := CASE WHEN (p_ctx ->> 'off')::boolean THEN 'off'
-                          WHEN p_ctx -> 'result' <> 'null' AND NOT coalesce((p_ctx #>> '{result,refused}')::boolean, false) THEN 'sent'
+                          WHEN r IS NOT NULL AND NOT v_refused THEN 'sent'
+                          WHEN r IS NULL AND p_ctx #> '{ctx,unanswered}' IS NOT NULL THEN 'unknown'
                           ELSE 'failed' END;
     v_code int := (p_ctx #>> '{result,status}')::int;
 BEGIN
-    UPDATE public.mails SET status = v_status, message_id = p_ctx #>> '{result,message_id}', ended_at = now() WHERE id = p_id;
+    UPDATE public.mails SET status = v_status, message_id = r ->> 'message_id', content = NULL, ended_at = now() WHERE id = p_id;
 
     -- "there is no such address" is not said twice; but a server may mean something else by it, so it is asked again after a month
-    IF v_status = 'failed' AND (p_ctx #>> '{result,refused}')::boolean AND v_code BETWEEN 500 AND 599 THEN
+    IF v_refused AND v_code BETWEEN 500 AND 599 THEN
         INSERT INTO public.mail_suppressions AS s (address_hash, reason, until)
-        VALUES (pool.address_hash(p_req #>> '{body,to}'), CASE WHEN v_code IN (550, 551, 553) THEN 'bounce' ELSE 'blocked' END,
+        VALUES (pool.address_hash(p_ctx #>> '{ctx,to}'), CASE WHEN v_code IN (550, 551, 553) THEN 'bounce' ELSE 'blocked' END,
                 now() + CASE WHEN v_code IN (550, 551, 553) THEN interval '30 days' ELSE interval '1 day' END)
         ON CONFLICT (address_hash, reason) DO UPDATE SET until = greatest(s.until, excluded.until) WHERE s.until IS NOT NULL;
     END IF;

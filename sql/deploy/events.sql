@@ -2,25 +2,13 @@
 -- Events of apps, on their way to the analytics service: only of people who have agreed, and under a name that says nothing of them.
 BEGIN;
 
--- MERGE: whoever makes public.user_consents replaces this function by one that reads it. Until then nobody has agreed to anything.
-CREATE FUNCTION public.has_consent(p_user uuid, p_type text) RETURNS boolean
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, public AS $$
-BEGIN
-    RETURN false;
-END
-$$;
-
-CREATE FUNCTION pool.anonymous_id(p_user uuid) RETURNS text
-LANGUAGE sql IMMUTABLE
-RETURN left(encode(pool.digest(convert_to(p_user::text, 'UTF8'), 'sha256'), 'hex'), 8);
-
 -- {"events":[{"name","properties"}]}. The id of the job makes their ids, so that what is sent twice counts once.
 CREATE FUNCTION jobs.events_track(p_id uuid, p_user uuid, p_req jsonb, p_ctx jsonb) RETURNS pool.reply
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 DECLARE
     v_events jsonb := p_req #> '{body,events}';
 BEGIN
-    IF NOT public.has_consent(p_user, 'analytics') THEN
+    IF NOT pool.has_consent(p_user, 'analytics') THEN
         RETURN pool.ok(202, '{"accepted":0}');
     END IF;
 
@@ -32,14 +20,11 @@ BEGIN
 END
 $$;
 
-REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA jobs, pool FROM PUBLIC;
-REVOKE EXECUTE ON FUNCTION public.has_consent(uuid, text) FROM PUBLIC;
+REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA jobs FROM PUBLIC;
 
-GRANT CREATE ON SCHEMA jobs, public TO fitnudge_api;
+GRANT CREATE ON SCHEMA jobs TO fitnudge_api;
 ALTER FUNCTION jobs.events_track(uuid, uuid, jsonb, jsonb) OWNER TO fitnudge_api;
-ALTER FUNCTION public.has_consent(uuid, text) OWNER TO fitnudge_api;
-REVOKE CREATE ON SCHEMA jobs, public FROM fitnudge_api;
-GRANT EXECUTE ON FUNCTION pool.anonymous_id(uuid), pool.digest(bytea, text) TO fitnudge_api;
+REVOKE CREATE ON SCHEMA jobs FROM fitnudge_api;
 GRANT EXECUTE ON FUNCTION jobs.events_track(uuid, uuid, jsonb, jsonb) TO fitnudge_pool;
 
 COMMIT;

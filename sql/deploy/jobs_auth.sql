@@ -32,12 +32,12 @@ $$;
 CREATE FUNCTION pool.session_reply(p_user uuid, p_session uuid, p_status int) RETURNS pool.reply
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 DECLARE
-    u public.users;
+    u record;
 BEGIN
     PERFORM set_config('request.user_id', p_user::text, true);
-    SELECT * INTO u FROM public.users WHERE id = p_user;
+    SELECT x.role, x.plan INTO u FROM public.users x WHERE x.id = p_user;
 
-    RETURN pool.ok(p_status, json_build_object('user', pool.profile_json(u),
+    RETURN pool.ok(p_status, json_build_object('user', pool.profile_json(p_user),
         'session', json_build_object('id', p_session, 'role', u.role, 'plan', u.plan))::text);
 END
 $$;
@@ -46,7 +46,7 @@ CREATE FUNCTION pool.unauthenticated(p_req jsonb, p_message text) RETURNS pool.r
 LANGUAGE sql STABLE
 RETURN pool.error(p_req, 401, 'AUTHENTICATION_ERROR', p_message);
 
--- p_ctx: {"password_hash","token_hash"}
+-- p_ctx: {"password_hash","token_hash","code_hash"}
 CREATE FUNCTION jobs.auth_signup(p_id uuid, p_user uuid, p_req jsonb, p_ctx jsonb) RETURNS pool.reply
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 DECLARE
@@ -66,6 +66,7 @@ BEGIN
         RETURN pool.error(p_req, 409, 'CONFLICT', 'This e-mail address cannot be used.', 'email', 'unique');
     END IF;
 
+    PERFORM pool.send_verification(v_user, p_id, p_ctx ->> 'code_hash');
     RETURN pool.start_session(v_user, p_req, p_ctx, 201);
 END
 $$;
@@ -73,23 +74,46 @@ $$;
 CREATE FUNCTION jobs.auth_login_find(p_id uuid, p_user uuid, p_req jsonb) RETURNS pool.reply
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 DECLARE
+    v_locked pool.reply := pool.signin_locked(p_req, p_req #>> '{body,email}');
     u record;
 BEGIN
-    SELECT id, password_hash INTO u FROM public.users WHERE lower(email) = lower(p_req #>> '{body,email}');
+    IF v_locked.status IS NOT NULL THEN
+        RETURN v_locked;
+    END IF;
+
+    SELECT id, password_hash INTO u FROM public.users WHERE lower(email) = lower(p_req #>> '{body,email}') AND deleted_at IS NULL;
     RETURN pool.ok(0, json_build_object('user_id', u.id, 'hash', u.password_hash)::text);
 END
 $$;
 
--- p_ctx: {"ok","user_id","token_hash","rehash"}
+-- p_ctx: {"ok","user_id","hash","token_hash","rehash"}. A password that was changed after it had been compared is wrong. Only who
+-- has the right one learns that the account is suspended.
 CREATE FUNCTION jobs.auth_login(p_id uuid, p_user uuid, p_req jsonb, p_ctx jsonb) RETURNS pool.reply
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 DECLARE
     v_user uuid := (p_ctx ->> 'user_id')::uuid;
+    v_email text := p_req #>> '{body,email}';
+    v_locked pool.reply := pool.signin_locked(p_req, v_email);
+    v_suspended boolean;
 BEGIN
-    IF NOT coalesce((p_ctx ->> 'ok')::boolean, false) OR NOT EXISTS (SELECT FROM public.users WHERE id = v_user) THEN
-        RETURN pool.unauthenticated(p_req, 'E-mail address or password is wrong.');
+    IF v_locked.status IS NOT NULL THEN
+        RETURN v_locked;
     END IF;
 
+    IF (p_ctx ->> 'ok')::boolean THEN
+        SELECT u.suspended_at IS NOT NULL INTO v_suspended FROM public.users u
+        WHERE u.id = v_user AND u.deleted_at IS NULL AND u.password_hash = p_ctx ->> 'hash' FOR NO KEY UPDATE;
+    END IF;
+
+    IF v_suspended IS NULL THEN
+        PERFORM pool.signin_failed(p_req, v_email, v_user);
+        RETURN pool.unauthenticated(p_req, 'E-mail address or password is wrong.');
+    ELSIF v_suspended THEN
+        PERFORM pool.audit(p_req, 'signin_refused', v_user, NULL);
+        RETURN pool.suspended(p_req);
+    END IF;
+
+    PERFORM pool.signin_forget(v_email);
     IF p_ctx ->> 'rehash' IS NOT NULL THEN
         UPDATE public.users SET password_hash = p_ctx ->> 'rehash' WHERE id = v_user;
     END IF;
@@ -105,17 +129,26 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 DECLARE
     t public.refresh_tokens;
     s public.sessions;
+    v_user uuid;
+    v_suspended boolean;
     v_expires timestamptz := now() + make_interval(secs => coalesce((p_ctx ->> 'refresh_ttl_s')::int, 604800));
 BEGIN
-    SELECT * INTO t FROM public.refresh_tokens WHERE token_hash = p_ctx ->> 'presented_hash' FOR UPDATE;
+    SELECT x.user_id INTO v_user FROM public.refresh_tokens r JOIN public.sessions x ON x.id = r.session_id
+    WHERE r.token_hash = p_ctx ->> 'presented_hash';
     IF NOT FOUND THEN
         RETURN pool.unauthenticated(p_req, 'The refresh token is not valid.');
     END IF;
 
-    SELECT * INTO s FROM public.sessions WHERE id = t.session_id FOR UPDATE;
+    -- user, session, token: as whoever ends a session takes them
+    SELECT u.suspended_at IS NOT NULL INTO v_suspended FROM public.users u WHERE u.id = v_user FOR SHARE;
+    SELECT x.* INTO s FROM public.sessions x
+    WHERE x.id = (SELECT r.session_id FROM public.refresh_tokens r WHERE r.token_hash = p_ctx ->> 'presented_hash') FOR UPDATE;
+    SELECT * INTO t FROM public.refresh_tokens WHERE token_hash = p_ctx ->> 'presented_hash' FOR UPDATE;
 
-    IF NOT FOUND OR t.expires_at <= now() THEN
+    IF s.id IS NULL OR t.token_hash IS NULL OR t.expires_at <= now() THEN
         RETURN pool.unauthenticated(p_req, 'The session has ended: sign in again.');
+    ELSIF v_suspended THEN
+        RETURN pool.suspended(p_req);
     END IF;
 
     IF t.rotated_at < now() - interval '10 seconds' THEN
@@ -143,10 +176,17 @@ BEGIN
 END
 $$;
 
+-- Header lines that take the tokens away from who has them as cookies.
+CREATE FUNCTION pool.clear_cookies(p_req jsonb) RETURNS text
+LANGUAGE sql STABLE
+RETURN CASE WHEN (p_req #>> '{meta,cookie}')::boolean THEN
+    format(E'Set-Cookie: access_token=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict%1$s\n'
+           'Set-Cookie: refresh_token=; Path=/api/v1/auth; Max-Age=0; HttpOnly; SameSite=Strict%1$s\n',
+           CASE WHEN (p_req #>> '{meta,tls}')::boolean THEN '; Secure' ELSE '' END) END;
+
 CREATE FUNCTION jobs.auth_logout(p_id uuid, p_user uuid, p_req jsonb, p_ctx jsonb) RETURNS pool.reply
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 DECLARE
-    v_secure text := CASE WHEN (p_req #>> '{meta,tls}')::boolean THEN '; Secure' ELSE '' END;
     v_session uuid := (p_req #>> '{meta,session_id}')::uuid;
     v_everywhere boolean := coalesce((p_req #>> '{body,everywhere}')::boolean, false);
     v_ours boolean := v_session IS NULL OR pool.end_sessions(p_user, v_session);
@@ -162,9 +202,7 @@ BEGIN
         PERFORM pool.revoke(p_user, v_session::text, now() + interval '1 day');
     END IF;
 
-    RETURN pool.ok(204, '', CASE WHEN (p_req #>> '{meta,cookie}')::boolean THEN
-        format(E'Set-Cookie: access_token=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict%1$s\n'
-               'Set-Cookie: refresh_token=; Path=/api/v1/auth; Max-Age=0; HttpOnly; SameSite=Strict%1$s\n', v_secure) END);
+    RETURN pool.ok(204, '', pool.clear_cookies(p_req));
 END
 $$;
 
@@ -219,7 +257,7 @@ BEGIN
         END;
     END IF;
 
-    RETURN pool.ok(200, pool.profile_json(u)::text);
+    RETURN pool.ok(200, pool.profile_json(p_user)::text);
 END
 $$;
 
@@ -235,7 +273,8 @@ ALTER FUNCTION jobs.sessions_delete(uuid, uuid, jsonb, jsonb) OWNER TO fitnudge_
 ALTER FUNCTION jobs.users_update(uuid, uuid, jsonb, jsonb) OWNER TO fitnudge_auth;
 
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA jobs, pool FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION pool.unauthenticated(jsonb, text), pool.timezone_exists(text), pool.access_until(jsonb) TO fitnudge_auth;
+GRANT EXECUTE ON FUNCTION pool.unauthenticated(jsonb, text), pool.timezone_exists(text), pool.access_until(jsonb),
+    pool.clear_cookies(jsonb) TO fitnudge_auth;
 GRANT EXECUTE ON FUNCTION
     jobs.auth_signup(uuid, uuid, jsonb, jsonb), jobs.auth_login_find(uuid, uuid, jsonb), jobs.auth_login(uuid, uuid, jsonb, jsonb),
     jobs.auth_refresh(uuid, uuid, jsonb, jsonb), jobs.auth_logout(uuid, uuid, jsonb, jsonb),

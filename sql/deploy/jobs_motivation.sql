@@ -1,14 +1,30 @@
 -- A message for a goal: what the prompt needs, and the message once it is there.
 BEGIN;
 
+-- Micro-dollars of today and of this month, both UTC.
+CREATE FUNCTION pool.ai_spent() RETURNS TABLE (today bigint, month bigint)
+LANGUAGE sql STABLE
+AS $$
+    SELECT coalesce(sum(s.cost) FILTER (WHERE s.day = (now() AT TIME ZONE 'UTC')::date), 0)::bigint, coalesce(sum(s.cost), 0)::bigint
+    FROM public.ai_spending s WHERE s.day >= date_trunc('month', now() AT TIME ZONE 'UTC')::date
+$$;
+
+-- The same for an operator, and when the day and the month end.
+CREATE FUNCTION pool.ai_budget() RETURNS TABLE (today bigint, month bigint, day_ends bigint, month_ends bigint)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public
+AS $$
+    SELECT s.today, s.month, extract(epoch FROM (date_trunc('day', now() AT TIME ZONE 'UTC') + interval '1 day') AT TIME ZONE 'UTC')::bigint,
+           extract(epoch FROM (date_trunc('month', now() AT TIME ZONE 'UTC') + interval '1 month') AT TIME ZONE 'UTC')::bigint
+    FROM pool.ai_spent() s
+$$;
+
 CREATE FUNCTION jobs.motivation_prepare(p_id uuid, p_user uuid, p_req jsonb) RETURNS pool.reply
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 DECLARE
     g public.goals;
     u record;
     v_today date := (now() AT TIME ZONE 'UTC')::date;
-    v_spent_today bigint;
-    v_spent_month bigint;
+    v_spent record;
     v_checkins json;
 BEGIN
     SELECT * INTO g FROM public.goals WHERE id = (p_req #>> '{body,goal_id}')::uuid AND user_id = p_user;
@@ -17,8 +33,7 @@ BEGIN
     END IF;
     SELECT name, tone, language INTO u FROM public.users WHERE id = p_user;
 
-    SELECT coalesce(sum(cost) FILTER (WHERE day = v_today), 0), coalesce(sum(cost), 0) INTO v_spent_today, v_spent_month
-    FROM public.ai_spending WHERE day >= date_trunc('month', v_today);
+    SELECT s.today, s.month INTO v_spent FROM pool.ai_spent() s;
 
     -- nearly always the last two months have them: then the other partitions need not be opened
     FOR i IN 1 .. 2 LOOP
@@ -41,8 +56,8 @@ BEGIN
                           WHERE x.goal_id = g.id AND x.user_id = p_user AND x.source <> 'fallback'
                             AND x.language = u.language AND x.tone = coalesce(p_req #>> '{body,tone}', u.tone)
                           ORDER BY x.created_at DESC LIMIT 5) m),
-        'spent_today', v_spent_today,
-        'spent_month', v_spent_month)::text);
+        'spent_today', v_spent.today,
+        'spent_month', v_spent.month)::text);
 END
 $$;
 
@@ -79,7 +94,12 @@ BEGIN
 END
 $$;
 
-REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA jobs FROM PUBLIC;
+REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA jobs, pool FROM PUBLIC;
+GRANT CREATE ON SCHEMA pool TO fitnudge_api;
+ALTER FUNCTION pool.ai_budget() OWNER TO fitnudge_api;
+REVOKE CREATE ON SCHEMA pool FROM fitnudge_api;
+GRANT EXECUTE ON FUNCTION pool.ai_spent() TO fitnudge_api;
+GRANT EXECUTE ON FUNCTION pool.ai_budget() TO fitnudge_pool;
 ALTER FUNCTION jobs.motivation_prepare(uuid, uuid, jsonb) OWNER TO fitnudge_api;
 ALTER FUNCTION jobs.motivation_commit(uuid, uuid, jsonb, jsonb) OWNER TO fitnudge_api;
 GRANT EXECUTE ON FUNCTION jobs.motivation_prepare(uuid, uuid, jsonb), jobs.motivation_commit(uuid, uuid, jsonb, jsonb) TO fitnudge_pool;

@@ -27,16 +27,21 @@ END
 $$;
 
 -- The profile as its owner sees it. Runs with the rights of the caller, who must see the user's rows.
-CREATE FUNCTION pool.profile_json(u public.users) RETURNS json
-LANGUAGE sql STABLE
-RETURN (SELECT row_to_json(x) FROM (SELECT u.id, u.email, u.name, u.username, u.bio, u.avatar_url, u.language, u.timezone,
-    u.country, u.birth_date, u.tone, u.plan, u.role, u.email_verified, u.version,
-    pool.rfc3339(u.created_at) AS created_at, pool.rfc3339(u.updated_at) AS updated_at,
-    (SELECT row_to_json(n) FROM (SELECT
-        (SELECT count(*) FROM public.goals g WHERE g.user_id = u.id) AS goals,
-        (SELECT count(*) FROM public.goals g WHERE g.user_id = u.id AND g.is_active) AS active_goals,
-        (SELECT count(*) FROM public.checkins c WHERE c.user_id = u.id) AS checkins,
-        (SELECT count(*) FROM public.motivations m WHERE m.user_id = u.id) AS motivations) n) AS counts) x);
+CREATE FUNCTION pool.profile_json(p_user uuid) RETURNS json
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN (SELECT row_to_json(x) FROM (SELECT u.id, u.email, u.name, u.username, u.bio, u.avatar_url, u.language, u.timezone,
+        u.country, u.birth_date, u.tone, u.plan, u.role, u.email_verified, u.version,
+        pool.rfc3339(u.created_at) AS created_at, pool.rfc3339(u.updated_at) AS updated_at,
+        (SELECT row_to_json(n) FROM (SELECT
+            (SELECT count(*) FROM public.goals g WHERE g.user_id = u.id) AS goals,
+            (SELECT count(*) FROM public.goals g WHERE g.user_id = u.id AND g.is_active) AS active_goals,
+            (SELECT count(*) FROM public.checkins c WHERE c.user_id = u.id) AS checkins,
+            (SELECT count(*) FROM public.motivations m WHERE m.user_id = u.id) AS motivations,
+            coalesce(f.followers, 0) AS followers, coalesce(f.following, 0) AS following) n) AS counts
+        FROM public.users u LEFT JOIN public.follow_counts f ON f.user_id = u.id WHERE u.id = p_user) x);
+END
+$$;
 
 -- A page of a feed: the items as JSON texts, and the cursor of the next page or NULL.
 CREATE FUNCTION pool.feed_json(p_name text, p_items text, p_limit int, p_cursor text) RETURNS text
@@ -50,7 +55,7 @@ CREATE POLICY identity ON public.checkins FOR SELECT TO fitnudge_auth USING (use
 CREATE POLICY identity ON public.motivations FOR SELECT TO fitnudge_auth USING (user_id = pool.uid());
 
 GRANT EXECUTE ON FUNCTION pool.goal_json(public.goals), pool.checkin_json(public.checkins),
-    pool.motivation_json(public.motivations), pool.profile_json(public.users), pool.feed_json(text, text, int, text)
+    pool.motivation_json(public.motivations), pool.profile_json(uuid), pool.feed_json(text, text, int, text)
     TO fitnudge_api, fitnudge_auth;
 
 -- Cursors: base64url of "<HMAC of user, list and text, 8 bytes><text>", so that a client can neither make nor change one, nor

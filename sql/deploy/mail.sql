@@ -69,15 +69,18 @@ GRANT SELECT, INSERT, DELETE ON public.mail_unsubscriptions TO fitnudge_api;
 
 CREATE POLICY clock ON public.mails TO fitnudge_clock USING (true);
 GRANT SELECT, DELETE ON public.mails, public.mail_events, public.mail_suppressions TO fitnudge_clock;
+INSERT INTO public.personal_data (relation, withheld, reason) VALUES ('mail_clicks', '{url_hash}', 'internal');
+INSERT INTO public.personal_data (relation) VALUES ('mail_unsubscriptions');
 INSERT INTO public.retention (name, place, relation, "column", keep) VALUES
-    ('mails',             50, 'mails',             'created_at',  '90 days'),
-    ('mail_events',       51, 'mail_events',       'received_at', '30 days'),
-    ('mail_suppressions', 52, 'mail_suppressions', 'until',       '0 days');
+    -- as long as one that was not sent may be sent after all, from the dead letters
+    ('mail_history',      51, 'mails',             'created_at',  '91 days'),
+    ('mail_events',       52, 'mail_events',       'received_at', '30 days'),
+    ('mail_suppressions', 53, 'mail_suppressions', 'until',       '0 days');
 
 RESET ROLE;
 
--- Whether a mail must not be sent. An address that does not exist gets nothing at all; who has unsubscribed, complained, or
--- whose server does not take our mails for the moment still gets what is about the account.
+-- Whether a mail must not be sent. An address that does not exist gets nothing at all; who is suspended, has unsubscribed, complained,
+-- or whose server does not take our mails for the moment still gets what is about the account.
 CREATE FUNCTION pool.mail_stopped(p_user uuid, p_template text, p_to text) RETURNS boolean
 LANGUAGE plpgsql STABLE AS $$
 DECLARE
@@ -85,7 +88,8 @@ DECLARE
 BEGIN
     RETURN EXISTS (SELECT FROM public.mail_suppressions s WHERE s.address_hash = pool.address_hash(p_to)
                    AND (s.reason = 'bounce' OR v_list IS NOT NULL) AND coalesce(s.until > now(), true))
-        OR EXISTS (SELECT FROM public.mail_unsubscriptions n WHERE n.user_id = p_user AND n.list = v_list);
+        OR EXISTS (SELECT FROM public.mail_unsubscriptions n WHERE n.user_id = p_user AND n.list = v_list)
+        OR (v_list IS NOT NULL AND EXISTS (SELECT FROM public.users u WHERE u.id = p_user AND NOT u.is_visible));
 END
 $$;
 

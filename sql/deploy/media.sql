@@ -50,8 +50,9 @@ GRANT SELECT, INSERT, UPDATE ON public.user_activity TO fitnudge_clock;
 CREATE TRIGGER note_change AFTER INSERT OR UPDATE OR DELETE ON public.media
     FOR EACH ROW EXECUTE FUNCTION pool.note_change('media');
 
--- before accounts go, which is one statement for all that is left of them
-INSERT INTO public.retention (name, place, routine) VALUES ('media', 5, 'purge_media');
+INSERT INTO public.personal_data (relation, place, object_key, bulk) VALUES ('media', 60, 'key', true);
+INSERT INTO public.personal_data (relation) VALUES ('user_activity');
+INSERT INTO public.retention (name, place, routine) VALUES ('media', 55, 'purge_media');
 
 RESET ROLE;
 
@@ -338,8 +339,7 @@ BEGIN
 END
 $$;
 
--- Media of accounts that were closed more than 30 days ago, and of people who have done nothing for 90 days. Each is a job that
--- follows, so there are few at a time.
+-- Media of people who have done nothing for 90 days. Each is a job that follows, so there are few at a time.
 CREATE FUNCTION pool.purge_media(p_now timestamptz, p_limit int) RETURNS int
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 DECLARE
@@ -348,8 +348,7 @@ DECLARE
 BEGIN
     DELETE FROM public.media WHERE id IN (
         SELECT m.id FROM public.media m JOIN public.users u ON u.id = m.user_id LEFT JOIN public.user_activity a ON a.user_id = m.user_id
-        WHERE u.deleted_at < p_now - interval '30 days'
-           OR greatest(a.active_on, (u.created_at AT TIME ZONE 'UTC')::date) < (p_now AT TIME ZONE 'UTC')::date - 90
+        WHERE greatest(a.active_on, (u.created_at AT TIME ZONE 'UTC')::date) < (p_now AT TIME ZONE 'UTC')::date - 90
         LIMIT c_batch FOR UPDATE OF m SKIP LOCKED);
     GET DIAGNOSTICS v_count = ROW_COUNT;
 

@@ -41,9 +41,7 @@ GRANT SELECT, UPDATE ON public.reminders TO fitnudge_clock;
 
 CREATE POLICY clock ON public.users TO fitnudge_clock USING (true);
 CREATE POLICY clock ON public.goals FOR SELECT TO fitnudge_clock USING (true);
--- deleted_at: when the account was closed; it is purged 30 days later
-ALTER TABLE public.users ADD COLUMN IF NOT EXISTS deleted_at timestamptz;
-GRANT SELECT (id, email, name, language, timezone, email_verified, created_at, deleted_at) ON public.users TO fitnudge_clock;
+GRANT SELECT (id, email, name, language, timezone, email_verified, created_at, deleted_at, is_visible) ON public.users TO fitnudge_clock;
 GRANT SELECT ON public.goals TO fitnudge_clock;
 
 CREATE TRIGGER note_change AFTER INSERT OR UPDATE OR DELETE ON public.reminders
@@ -245,7 +243,7 @@ BEGIN
             -- not for a goal that is not pursued, nor to somebody who has left
             SELECT t.title, t.body INTO w
             FROM public.goals g JOIN public.users u ON u.id = g.user_id, pool.reminder_words(u.language, g.title) t
-            WHERE g.id = r.goal_id AND g.is_active AND u.deleted_at IS NULL;
+            WHERE g.id = r.goal_id AND g.is_active AND u.is_visible;
 
             IF FOUND THEN
                 v_sent := v_sent + 1;

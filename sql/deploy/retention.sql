@@ -48,42 +48,23 @@ INSERT INTO public.retention (name, place, relation, "column", keep, routine) VA
     ('refresh_tokens', 21, 'refresh_tokens', 'expires_at', '1 day',    NULL),
     ('changes',        30, 'change_outbox',  'created_at', '7 days',   NULL),
     ('cron_runs',      40, 'cron_run',       'started_at', '30 days',  NULL),
+    ('mails',          50, NULL,             NULL,         NULL,       'forget_mails'),
     ('ai_usage',       60, 'ai_usage',       'day',        '2 years',  NULL),
     ('ai_spending',    61, 'ai_spending',    'day',        '2 years',  NULL);
 
 RESET ROLE;
 
--- Accounts that were closed more than 30 days ago, for good. What a person has much of goes first, in pieces: deleting the account
--- deletes all that is left in one statement.
-CREATE FUNCTION pool.purge_users(p_now timestamptz, p_limit int DEFAULT 500) RETURNS int
+-- What a mail was to say goes with its dead letter, which is kept for 90 days.
+CREATE FUNCTION pool.forget_mails(p_now timestamptz, p_limit int DEFAULT 500) RETURNS int
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 DECLARE
-    v_users uuid[];
-    v_count int;
+    n int;
 BEGIN
-    v_users := ARRAY(SELECT u.id FROM public.users u WHERE u.deleted_at < p_now - interval '30 days' ORDER BY u.deleted_at LIMIT 5
-                     FOR UPDATE SKIP LOCKED);
-    IF v_users = '{}' THEN
-        RETURN 0;
-    END IF;
-
-    DELETE FROM public.checkins c USING (SELECT x.id, x.date FROM public.checkins x WHERE x.user_id = ANY (v_users) LIMIT p_limit) d
-    WHERE c.id = d.id AND c.date = d.date;
-    GET DIAGNOSTICS v_count = ROW_COUNT;
-    IF v_count = p_limit THEN
-        RETURN p_limit;
-    END IF;
-
-    DELETE FROM public.motivations m WHERE m.id IN (SELECT x.id FROM public.motivations x WHERE x.user_id = ANY (v_users) LIMIT p_limit);
-    GET DIAGNOSTICS v_count = ROW_COUNT;
-    IF v_count = p_limit THEN
-        RETURN p_limit;
-    END IF;
-
-    DELETE FROM public.users u WHERE u.id = ANY (v_users);
-
-    -- there may be more accounts
-    RETURN CASE WHEN cardinality(v_users) = 5 THEN p_limit ELSE 1 END;
+    UPDATE public.mails SET status = 'failed', content = NULL, ended_at = p_now WHERE id IN
+        (SELECT m.id FROM public.mails m WHERE m.status = 'sending' AND m.created_at < p_now - interval '91 days'
+         ORDER BY m.created_at LIMIT p_limit FOR UPDATE SKIP LOCKED);
+    GET DIAGNOSTICS n = ROW_COUNT;
+    RETURN n;
 END
 $$;
 
@@ -129,9 +110,10 @@ END
 $$;
 
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA pool FROM PUBLIC;
-GRANT CREATE ON SCHEMA pool TO fitnudge_clock;
-ALTER FUNCTION pool.purge_users(timestamptz, int) OWNER TO fitnudge_clock;
-REVOKE CREATE ON SCHEMA pool FROM fitnudge_clock;
+GRANT CREATE ON SCHEMA pool TO fitnudge_auth;
+ALTER FUNCTION pool.forget_mails(timestamptz, int) OWNER TO fitnudge_auth;
+GRANT EXECUTE ON FUNCTION pool.forget_mails(timestamptz, int) TO fitnudge_clock;
+REVOKE CREATE ON SCHEMA pool FROM fitnudge_auth;
 GRANT EXECUTE ON FUNCTION pool.cron_cleanup(timestamptz, jsonb) TO fitnudge_clock;
 
 COMMIT;

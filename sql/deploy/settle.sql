@@ -46,6 +46,11 @@ BEGIN
     s.change_ids := string_to_array(nullif(current_setting('fitnudge.changes', true), ''), ',')::bigint[];
     s.tags := string_to_array(nullif(current_setting('fitnudge.tags', true), ''), ',');
 
+    -- a reply carries 32 tags (FN_WORK_TAGS): of more, the sweep tells once again, and of all
+    IF cardinality(s.tags) > 32 THEN
+        s.change_ids := NULL;
+    END IF;
+
     IF v_follow <> '' THEN
         SELECT array_agg(pool.follow_json(o) ORDER BY o.id) INTO s.follow
         FROM public.outbox o WHERE o.id = ANY (string_to_array(rtrim(v_follow, ','), ',')::bigint[]);

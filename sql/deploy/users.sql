@@ -25,8 +25,13 @@ CREATE TABLE public.users (
     version         integer     NOT NULL DEFAULT 1,
     created_at      timestamptz NOT NULL DEFAULT now(),
     updated_at      timestamptz NOT NULL DEFAULT now(),
-    deleted_at      timestamptz
+    deleted_at      timestamptz,
+    suspended_at    timestamptz,
+    suspension_reason  text     CHECK (length(suspension_reason) <= 500),
+    is_visible      boolean     NOT NULL GENERATED ALWAYS AS (deleted_at IS NULL AND suspended_at IS NULL) STORED
 );
+
+COMMENT ON COLUMN public.users.is_visible IS 'whether others may see this person and what they have made';
 
 CREATE UNIQUE INDEX idx_users_email ON public.users (lower(email));
 CREATE UNIQUE INDEX idx_users_username ON public.users (lower(username));
@@ -38,12 +43,21 @@ CREATE POLICY own ON public.users TO fitnudge_api
 CREATE POLICY identity ON public.users TO fitnudge_auth USING (true) WITH CHECK (true);
 
 GRANT SELECT (id, email, name, username, bio, avatar_url, language, timezone, country, birth_date, tone, plan, role, email_verified,
-              version, created_at, updated_at),
+              version, created_at, updated_at, deleted_at, suspended_at, suspension_reason, is_visible),
       UPDATE (name, username, bio, avatar_url, language, timezone, country, birth_date, tone, version, updated_at)
    ON public.users TO fitnudge_api;
 GRANT SELECT, INSERT, UPDATE, DELETE ON public.users TO fitnudge_auth;
 
 CREATE TRIGGER note_change AFTER INSERT OR UPDATE OR DELETE ON public.users
     FOR EACH ROW EXECUTE FUNCTION pool.note_change('users');
+
+-- What everybody may know of everybody who is here. Whatever shows others' content joins it, and so shows nothing of who has left or is
+-- suspended. It sees all people, since it is fitnudge_auth's.
+CREATE VIEW public.profiles AS
+    SELECT u.id, u.name, u.username, u.bio, u.avatar_url, u.created_at FROM public.users u WHERE u.is_visible;
+
+RESET ROLE;
+ALTER VIEW public.profiles OWNER TO fitnudge_auth;
+GRANT SELECT ON public.profiles TO fitnudge_api, fitnudge_auth;
 
 COMMIT;

@@ -175,7 +175,7 @@ DECLARE
 BEGIN
     FOR u IN SELECT x.id, x.email, x.name, x.language, x.email_verified, (p_now AT TIME ZONE x.timezone)::date - 7 AS week
              FROM public.users x
-             WHERE x.timezone = ANY (v_zones) AND x.id > v_after AND x.deleted_at IS NULL
+             WHERE x.timezone = ANY (v_zones) AND x.id > v_after AND x.is_visible
                AND x.created_at < (p_now AT TIME ZONE x.timezone)::date::timestamp AT TIME ZONE x.timezone
                AND NOT EXISTS (SELECT FROM public.weekly_summaries s
                                WHERE s.user_id = x.id AND s.week = (p_now AT TIME ZONE x.timezone)::date - 7)

@@ -2,6 +2,7 @@ BEGIN;
 DROP FUNCTION jobs.users_update(uuid, uuid, jsonb, jsonb);
 DROP FUNCTION jobs.sessions_delete(uuid, uuid, jsonb, jsonb);
 DROP FUNCTION jobs.auth_logout(uuid, uuid, jsonb, jsonb);
+DROP FUNCTION pool.clear_cookies(jsonb);
 DROP FUNCTION pool.end_sessions(uuid, uuid);
 DROP FUNCTION jobs.auth_refresh(uuid, uuid, jsonb, jsonb);
 DROP FUNCTION jobs.auth_login(uuid, uuid, jsonb, jsonb);

@@ -8,7 +8,7 @@ DROP POLICY identity ON public.checkins;
 DROP POLICY identity ON public.goals;
 REVOKE SELECT ON public.goals, public.checkins, public.motivations FROM fitnudge_auth;
 DROP FUNCTION pool.feed_json(text, text, int, text);
-DROP FUNCTION pool.profile_json(public.users);
+DROP FUNCTION pool.profile_json(uuid);
 DROP FUNCTION pool.motivation_json(public.motivations);
 DROP FUNCTION pool.checkin_json(public.checkins);
 DROP FUNCTION pool.goal_json(public.goals);

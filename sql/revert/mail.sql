@@ -1,5 +1,6 @@
 BEGIN;
-DELETE FROM public.retention WHERE name IN ('mails', 'mail_events', 'mail_suppressions');
+DELETE FROM public.personal_data WHERE relation IN ('mail_clicks', 'mail_unsubscriptions');
+DELETE FROM public.retention WHERE name IN ('mail_history', 'mail_events', 'mail_suppressions');
 DROP FUNCTION pool.mail_stats(date, date);
 DROP FUNCTION jobs.mail_unsubscribe(uuid, uuid, jsonb, jsonb);
 DROP FUNCTION jobs.mail_note(uuid, uuid, jsonb, jsonb);

@@ -1,5 +1,6 @@
 BEGIN;
 DELETE FROM public.retention WHERE name = 'media';
+DELETE FROM public.personal_data WHERE relation IN ('media', 'user_activity');
 DROP FUNCTION pool.purge_media(timestamptz, int);
 DROP FUNCTION pool.cron_media(timestamptz, jsonb);
 DROP FUNCTION jobs.voice_create(uuid, uuid, jsonb, jsonb);

@@ -2,6 +2,7 @@
 
 BEGIN;
 
+DROP VIEW public.profiles;
 DROP TABLE public.users;
 
 COMMIT;

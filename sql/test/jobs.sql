@@ -22,19 +22,19 @@ CREATE TEMP TABLE u (who text, id uuid, session uuid);
 
 -- signing up and in
 CREATE TEMP TABLE r AS SELECT * FROM pg_temp.run('auth.signup', NULL, '{"body":{"email":"A@x.example","name":"A","timezone":"Europe/Berlin"},"meta":{}}',
-    jsonb_build_object('password_hash', 'h', 'token_hash', repeat('a', 64)));
+    jsonb_build_object('password_hash', 'h', 'token_hash', repeat('a', 64), 'code_hash', 'c'));
 SELECT is((SELECT status FROM r), 201, 'sign-up');
 INSERT INTO u SELECT 'a', (body::json #>> '{user,id}')::uuid, (body::json #>> '{session,id}')::uuid FROM r;
 SELECT is((SELECT tags[1] FROM r), (SELECT 'users:' || id FROM u), 'is told to caches');
 INSERT INTO u SELECT 'b', (body::json #>> '{user,id}')::uuid, NULL FROM pg_temp.run('auth.signup', NULL, '{"body":{"email":"b@x.example","name":"B"},"meta":{}}',
-    jsonb_build_object('password_hash', 'h', 'token_hash', repeat('b', 64)));
+    jsonb_build_object('password_hash', 'h', 'token_hash', repeat('b', 64), 'code_hash', 'c'));
 
 SELECT is(pg_temp.constraint_of(pg_temp.run('auth.signup', NULL, '{"body":{"email":"a@X.example","name":"A"}}', '{}')), '409 email unique', 'an address is one account, whatever its case');
 SELECT is(pg_temp.constraint_of(pg_temp.run('auth.signup', NULL, '{"body":{"email":"c@x.example","name":"A","timezone":"Mars/Olympus"}}', '{}')), '400 timezone format', 'unknown time zone');
 SELECT is((jobs.auth_login_find(NULL, NULL, '{"body":{"email":"a@x.EXAMPLE"}}')).body::json ->> 'hash', 'h', 'login finds the hash');
 SELECT is((jobs.auth_login_find(NULL, NULL, '{"body":{"email":"nobody@x.example"}}')).body::json ->> 'hash', NULL, 'or none');
-SELECT is((pg_temp.run('auth.login', NULL, '{}', '{"ok":false,"user_id":null}')).status, 401, 'a wrong password');
-SELECT is((pg_temp.run('auth.login', NULL, '{}', jsonb_build_object('ok', true, 'user_id', (SELECT id FROM u WHERE who = 'a'), 'token_hash', repeat('c', 64), 'rehash', 'h2'))).status, 200, 'login');
+SELECT is((pg_temp.run('auth.login', NULL, '{"body":{"email":"a@x.example"}}', '{"ok":false,"user_id":null}')).status, 401, 'a wrong password');
+SELECT is((pg_temp.run('auth.login', NULL, '{"body":{"email":"a@x.example"}}', jsonb_build_object('ok', true, 'hash', 'h', 'user_id', (SELECT id FROM u WHERE who = 'a'), 'token_hash', repeat('c', 64), 'rehash', 'h2'))).status, 200, 'login');
 SELECT is((SELECT password_hash FROM public.users WHERE id = (SELECT id FROM u WHERE who = 'a')), 'h2', 'renews an old hash');
 
 -- refresh

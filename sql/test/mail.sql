@@ -96,7 +96,7 @@ SELECT is((jobs.mail_prepare(gen_random_uuid(), u, '{"body":{"template":"weekly_
 CREATE FUNCTION pg_temp.refused(p_code int) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
     DELETE FROM public.mail_suppressions;
-    PERFORM jobs.mail_send(NULL, NULL, '{"body":{"to":"ann@x.example"}}', jsonb_build_object('result', jsonb_build_object('refused', true, 'status', p_code)));
+    PERFORM jobs.mail_send(NULL, NULL, '{"body":{}}', jsonb_build_object('ctx', '{"to":"ann@x.example"}'::jsonb, 'result', jsonb_build_object('refused', true, 'status', p_code)));
     RETURN (SELECT reason || ' ' || (until - now()) FROM public.mail_suppressions);
 END
 $$;
@@ -113,7 +113,7 @@ SELECT results_eq(format('SELECT template, sent, delivered, opened, clicked, bou
 SELECT is_empty($$ SELECT * FROM pool.mail_stats('2020-01-01', '2020-02-01') $$, 'nothing is nothing');
 
 -- what is kept
-UPDATE public.mails SET created_at = now() - interval '91 days' WHERE id = (SELECT n FROM k);
+UPDATE public.mails SET created_at = now() - interval '92 days' WHERE id = (SELECT n FROM k);
 SET LOCAL ROLE fitnudge_clock;
 SELECT lives_ok($$ SELECT pool.cron_cleanup(now(), '{}') $$, 'the clean-up');
 RESET ROLE;

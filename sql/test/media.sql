@@ -1,6 +1,6 @@
 -- Media: room, uploads and their completion, speech, what becomes of objects, inactivity.
 BEGIN;
-SELECT plan(45);
+SELECT plan(46);
 
 CREATE FUNCTION pg_temp.run(p_job text, p_user uuid, p_req jsonb, p_ctx jsonb DEFAULT NULL, p_id uuid DEFAULT gen_random_uuid()) RETURNS pool.settled
 LANGUAGE plpgsql AS $$
@@ -100,8 +100,9 @@ SELECT is((pool.cron_media(now() + interval '25 hours', '{}') #>> '{count,orphan
 SELECT is(pool.purge_media(now() + interval '89 days', 500), 0, 'who was here 89 days ago keeps all');
 UPDATE public.user_activity SET active_on = active_on + 30 WHERE user_id = (SELECT a FROM u);
 SELECT results_eq($$ SELECT pool.purge_media(now() + interval '91 days', 500) FROM generate_series(1, 3) $$, ARRAY[500, 500, 3], 'who was not for 90 days keeps nothing');
-UPDATE public.users SET deleted_at = now() - interval '31 days' WHERE id = (SELECT a FROM u);
-SELECT is(pool.purge_media(now(), 500), 2, 'of closed accounts all goes');
+DELETE FROM public.users WHERE id = (SELECT a FROM u);
+SELECT is((SELECT count(*) FROM public.media m, m AS first WHERE m.id = first.id), 0::bigint, 'of an account that goes nothing is left');
+SELECT is((SELECT pg_temp.deletions(key) FROM m), '1 1', 'in the storage either');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -3,7 +3,7 @@
 BEGIN;
 
 SELECT id, user_id, platform, token, created_at, seen_at FROM public.devices WHERE false;
-SELECT id, user_id, template, language, recipient, status, tries, message_id, created_at, ended_at FROM public.mails WHERE false;
+SELECT id, user_id, template, language, recipient, status, content, message_id, created_at, ended_at FROM public.mails WHERE false;
 SELECT address_hash, reason, until, created_at FROM public.mail_suppressions WHERE false;
 SELECT key, sent_at FROM public.alerts WHERE false;
 SELECT 1 / (count(*) = 9)::int FROM pg_proc p WHERE p.pronamespace = 'jobs'::regnamespace

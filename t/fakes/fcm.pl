@@ -5,7 +5,7 @@
 #
 #   FAKE_FCM_PUBLIC_KEY=pub.pem FAKE_FCM_EMAIL=a@b perl t/fakes/fcm.pl daemon -l http://127.0.0.1:PORT
 #
-# Faults: t/lib/FitNudge/Fake.pm, and apns. POST /_fake/revoke forgets all tokens. Devices named gone, mismatch and bad are what they say.
+# Faults: t/lib/FitNudge/Fake.pm, and apns denied malformed. POST /_fake/revoke forgets all tokens. Devices named gone, mismatch and bad are what they say.
 
 use Mojolicious::Lite -signatures;
 use FindBin;
@@ -89,6 +89,8 @@ fake(app,
     429 => sub ($c) { failed($c, 429, 'RESOURCE_EXHAUSTED', 'Quota exceeded.', fcm_error('QUOTA_EXCEEDED')) },
     503 => sub ($c) { failed($c, 503, 'UNAVAILABLE', 'The service is currently unavailable.', fcm_error('UNAVAILABLE')) },
     500 => sub ($c) { failed($c, 500, 'INTERNAL', 'Internal error encountered.', fcm_error('INTERNAL')) },
+    denied => sub ($c) { failed($c, 403, 'PERMISSION_DENIED', 'Permission denied on project') },
+    malformed => sub ($c) { invalid($c, 'Invalid JSON payload received.') },
     apns => sub ($c) { failed($c, 401, 'UNAUTHENTICATED', 'Auth error from APNS or Web Push Service', fcm_error('THIRD_PARTY_AUTH_ERROR')) });
 post '/_fake/revoke' => sub ($c) {
     %issued = ();

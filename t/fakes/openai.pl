@@ -156,6 +156,12 @@ sub answer ($c, $mode, $body) {
     $c->write('{"id":"chatcmpl-fake","object":' => sub { Mojo::IOLoop->remove($tx->connection) });
 }
 
+get '/v1/models' => sub ($c) {
+    push @requests, {path => '/v1/models', headers => {}, body => undef, status => undef};
+    my $good = ($c->req->headers->authorization // '') eq "Bearer $key";
+    return failed($c, 401, 'Incorrect API key provided.', 'invalid_request_error', 'invalid_api_key') unless $good;
+    $c->render(json => {object => 'list', data => [{id => 'gpt-4o-mini', object => 'model', created => 1721172741, owned_by => 'system'}]});
+};
 post '/v1/responses' => sub ($c) { $c->stash(responses => 1); handle($c) };
 post '/v1/chat/completions' => sub ($c) { handle($c) };
 

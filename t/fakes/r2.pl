@@ -56,6 +56,8 @@ sub complaint ($c) {
 sub handle ($c) {
     if (my ($status, $code, $message) = complaint($c)) { return failed($c, $status, $code, $message) }
 
+    return $1 eq 'media' ? $c->render(data => '') : failed($c, 404, 'NoSuchBucket', 'The specified bucket does not exist.')
+        if $c->req->method eq 'HEAD' && $c->req->url->path->to_string =~ m{^/([^/]+)$};
     my ($bucket, $name) = $c->req->url->path->to_string =~ m{^/([^/]+)/(.+)$} or return failed($c, 400, 'InvalidRequest', 'path');
     return failed($c, 404, 'NoSuchBucket', 'The specified bucket does not exist.') if $bucket ne 'media';
     $name = url_unescape($name);

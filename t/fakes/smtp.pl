@@ -5,7 +5,8 @@
 #   FAKE_SMTP_PORT=2525 perl t/fakes/smtp.pl daemon -l http://127.0.0.1:PORT
 #
 # GET /_fake/mails: [{"hello","from","to","auth","data"}]. It refuses lines of more than 998 characters, bytes above 127, bare LF, and recipients
-# named nobody (550) and later (450). A mail to drop loses the connection after its data.
+# named nobody (550) and later (450). A mail to drop loses the connection after its data, and is kept all the same ("dropped" is 1).
+# POST /_fake {"mode":"drop","count":1}: so do the next mails, to anybody; {"mode":"login"}: logins are refused, until {"mode":"ok"}.
 
 use Mojolicious::Lite -signatures;
 use Mojo::IOLoop;
@@ -13,12 +14,16 @@ use Mojo::Util qw(b64_decode);
 
 my $auth = $ENV{FAKE_SMTP_AUTH} // '';
 my @mails;
+my %mode = (mode => 'ok', count => 0);
+
+# one of the next mails it is to lose
+sub lost ($m) { $m->{to} =~ /^drop@/ || $mode{mode} eq 'drop' && $mode{count}-- > 0 }
 
 sub answer ($s, $line) { $s->write("$line\r\n") }
 
 sub command ($s, $m, $line) {
     if ($m->{login}) {
-        my $good = b64_decode($line) eq "\0" . $auth =~ s/:/\0/r;
+        my $good = $mode{mode} ne 'login' && b64_decode($line) eq "\0" . $auth =~ s/:/\0/r;
         delete $m->{login};
         $m->{auth} = $good;
         return answer($s, $good ? '235 2.7.0 welcome' : '535 5.7.8 authentication failed');
@@ -39,6 +44,7 @@ sub command ($s, $m, $line) {
         $m->{reading} = 1;
         return answer($s, '354 go on');
     }
+    return answer($s, '250 ok') if $line eq 'NOOP';
     return $s->write("221 bye\r\n" => sub ($stream) { $stream->close_gracefully }) if $line eq 'QUIT';
     answer($s, '500 what?');
 }
@@ -51,7 +57,10 @@ sub data_line ($s, $m, $line) {
         return;
     }
     delete $m->{reading};
-    return $s->close if $m->{to} =~ /^drop@/;
+    if (lost($m)) {
+        push @mails, {%$m, dropped => 1};
+        return $s->close;
+    }
     return answer($s, "554 5.6.0 $m->{bad}") if $m->{bad};
     push @mails, {%$m};
     answer($s, '250 2.0.0 queued');
@@ -71,5 +80,10 @@ Mojo::IOLoop->server({address => '127.0.0.1', port => $ENV{FAKE_SMTP_PORT}} => s
 });
 
 app->log->level('warn');
+post '/_fake' => sub ($c) {
+    my $json = $c->req->json // {};
+    %mode = (mode => $json->{mode} // 'ok', count => $json->{count} // 1);
+    $c->render(json => {});
+};
 get '/_fake/mails' => sub ($c) { $c->render(json => \@mails) };
 app->start;

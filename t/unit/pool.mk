@@ -1,5 +1,5 @@
 # The tests of the pool's steps and providers: what they link besides libfitnudge.
-POOL_TESTS  = test_steps test_openai $(PROVIDER_TESTS)
+POOL_TESTS  = test_steps test_account test_openai $(PROVIDER_TESTS)
 POOL_SRC    = $(wildcard ../../worker/jobs/*.c) $(wildcard ../../worker/providers/*.c) $(wildcard ../../worker/mail/*.c) ../../worker/service.c
 POOL_LIBS   = -lcrypt -lcrypto -lyajl -licui18n -licuuc -lz $(shell pkg-config --libs check)
 

@@ -94,14 +94,17 @@ START_TEST(test_sizes)
     }
 
     /* nothing is lost: all of it can be used again */
+    ck_assert_uint_gt(fn_cache_store_used(s), 4000);
     fn_cache_store_remove(s, s->first);
     ck_assert_uint_eq(s->nfree, s->nchunks - 1);
+    ck_assert_uint_eq(fn_cache_store_used(s), 0);
 
     for (n = 0; n < s->nchunks - 1; n++) {
         (void) snprintf(name, sizeof(name), "k%zu", n);
         ck_assert_int_eq(put(s, name, n * 7919, 10, 0, 0), 0);
     }
     ck_assert_uint_eq(s->nfree, 0);
+    ck_assert_uint_eq(fn_cache_store_used(s), (uint64_t) (s->nchunks - 1) * FN_CACHE_CHUNK);
     ck_assert_int_eq(put(s, "more", 5, 10, 0, 0), -1);
     ck_assert_int_eq(put(s, "more", 5, 10, 0, 1), 0);
     ck_assert_uint_eq(s->evicted, 1);

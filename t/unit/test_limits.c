@@ -347,12 +347,19 @@ request(fn_limit_store_t *s, uint64_t n, const fn_rate_t *rate, uint64_t now)
 START_TEST(store_keys)
 {
     int               i;
+    uint64_t          bytes;
     fn_rate_t         rate = rate_of("2r/m");
     fn_limit_store_t  *s = store_of(1 << 20, FN_STORE_GCRA);
+
+    ck_assert_uint_eq(fn_limit_store_used(s, &bytes), 0);
+    ck_assert_uint_eq(bytes, 0);
 
     for (i = 0; i < 5000; i++) {
         ck_assert_int_eq(request(s, (uint64_t) i, &rate, S), 1);
     }
+    ck_assert_uint_eq(fn_limit_store_used(s, &bytes), 5000);
+    ck_assert_uint_ge(bytes, 5000 * 40);
+    ck_assert_uint_lt(bytes, 1 << 20);
     for (i = 0; i < 5000; i++) {
         ck_assert_int_eq(request(s, (uint64_t) i, &rate, S), 1);
         ck_assert_int_eq(request(s, (uint64_t) i, &rate, S), 0);
@@ -388,6 +395,9 @@ START_TEST(store_flood)
     }
 
     ck_assert_uint_eq(refused, 0);
+    /* who takes another's place adds nothing */
+    ck_assert_uint_le(s->used, fn_limit_store_slots(s));
+    ck_assert_uint_gt(s->used, fn_limit_store_slots(s) / 2);
     for (i = 0; i < 16; i++) {
         /* a minute's worth at once and 100 s of rate, or two windows */
         ck_assert_uint_le(heavy[i], strict ? 40 : 20 + 34);

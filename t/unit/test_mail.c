@@ -105,6 +105,9 @@ START_TEST(test_words)
         ck_assert_int_eq(fn_words_date(&b, dates[i][0], "2026-01-05"), 0);
         ck_assert_str_eq(b.data, dates[i][1]);
     }
+    fn_buf_reset(&b);
+    ck_assert_int_eq(fn_words_date(&b, "fr", "2026-02-01"), 0);
+    ck_assert_str_eq(b.data, "1er f\xc3\xa9vrier 2026");
     ck_assert_int_eq(fn_words_date(&b, "en", "2026-02-30"), -1);
     ck_assert_int_eq(fn_words_date(&b, "en", "soon"), -1);
     fn_buf_free(&b);

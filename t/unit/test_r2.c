@@ -286,6 +286,51 @@ START_TEST(test_urls)
 END_TEST
 
 
+/* Questions that change nothing. */
+START_TEST(test_probes)
+{
+    size_t  i;
+
+    static const fn_pair_t *const  probes[] = { &fn_probe_r2, &fn_probe_openai, &fn_probe_smtp };
+
+    begin();
+    for (i = 0; i < sizeof(probes) / sizeof(probes[0]); i++) {
+        ck_assert_int_eq(build(probes[i], "{}"), FN_OFF);
+        hostile(probes[i]);
+    }
+
+    r2();
+    ck_assert_int_eq(build(&fn_probe_r2, "{}"), FN_BUILT);
+    ck_assert_int_eq(x.method, FN_METHOD_HEAD);
+    ck_assert_msg(strstr(x.url, "/media?X-Amz-Algorithm=") != NULL, "%s", x.url);
+    ck_assert_int_eq(parse(&fn_probe_r2, 200, ""), FN_DONE);
+    ck_assert_int_eq(parse(&fn_probe_r2, 403, ""), FN_DEAD);
+    ck_assert_ptr_nonnull(call.alert);
+    ck_assert_int_eq(parse(&fn_probe_r2, 404, ""), FN_DEAD);
+    ck_assert_str_eq(call.alert, "R2: there is no such bucket");
+
+    set(openai_api_key, "k\r\nX: y");
+    ck_assert_int_eq(build(&fn_probe_openai, "{}"), FN_OFF);
+    set(openai_api_key, "k");
+    ck_assert_int_eq(build(&fn_probe_openai, "{}"), FN_BUILT);
+    ck_assert_str_eq(x.url, "https://api.openai.com/v1/models");
+    ck_assert_str_eq(header("Authorization"), "Bearer k");
+    ck_assert_uint_eq(x.body.len, 0);
+    ck_assert_int_eq(parse(&fn_probe_openai, 200, "{}"), FN_DONE);
+    ck_assert_int_eq(parse(&fn_probe_openai, 401, "{}"), FN_DEAD);
+    ck_assert_ptr_nonnull(call.alert);
+
+    set(smtp_host, "mail.example");
+    set(smtp_from, "a@b.example");
+    ck_assert_int_eq(build(&fn_probe_smtp, "{}"), FN_BUILT);
+    ck_assert_int_eq(x.method, FN_METHOD_MAIL);
+    ck_assert_uint_eq(x.body.len, 0);
+    ck_assert_int_eq(x.mail.starttls, 1);
+    end();
+}
+END_TEST
+
+
 START_TEST(test_hostile)
 {
     begin();
@@ -317,6 +362,7 @@ r2_suite(void)
     fn_add(tc, test_put);
     fn_add(tc, test_head_delete);
     fn_add(tc, test_urls);
+    fn_add(tc, test_probes);
     fn_add(tc, test_hostile);
     suite_add_tcase(s, tc);
 

@@ -496,8 +496,9 @@ fn_ctl_replay_one(fn_ctl_t *c, const fn_task_t *t)
     int          rc;
     char         key[FN_KEY_MAX], id[FN_UUID_LEN + 1], state[64];
     fn_buf_t     b = FN_BUF_INIT;
+    fn_task_t    again;
 
-    if (t->job == NULL || (t->job->flags & FN_JOB_SENSITIVE)) {
+    if (t->job == NULL || (t->job->flags & (FN_JOB_SENSITIVE | FN_JOB_STORED)) == FN_JOB_SENSITIVE) {
         (void) fprintf(stderr, "fitnudgectl: %.*s (%.*s) cannot be replayed: %s\n", (int) t->env.id.n, t->env.id.p,
                        (int) t->env.job.n, t->env.job.p, t->job ? "its body was not kept" : "there is no such job");
         return 0;
@@ -505,7 +506,9 @@ fn_ctl_replay_one(fn_ctl_t *c, const fn_task_t *t)
 
     (void) snprintf(id, sizeof(id), "%.*s", (int) t->env.id.n, t->env.id.p);
     (void) snprintf(state, sizeof(state), "queued %.*s", (int) t->env.user.n, t->env.user.n ? t->env.user.p : "");
-    fn_fresh_envelope(&b, t);
+    again = *t;
+    again.env.enqueued_ms = fn_now_ms();            /* who looks how long the oldest job has waited looks at the queue, not at the past */
+    fn_fresh_envelope(&b, &again);
 
     /* it is wanted again, and GET /jobs/{id} says so */
     rc = b.failed ? -1 : fn_ctl_done(fn_redis_command(&c->redis, "SREM %s %s", FN_K_CANCELLED, id));

@@ -39,9 +39,10 @@ int fn_ctl_cmd_show(fn_ctl_t *c, int argc, char **argv);
 int fn_ctl_cmd_dead(fn_ctl_t *c, int argc, char **argv);
 int fn_ctl_cmd_breaker(fn_ctl_t *c, int argc, char **argv);
 
-/* Needs no Redis, which may be what is wrong. resolver: ip:port of the name server to ask, or NULL. */
-int fn_ctl_doctor(const char *conf, int json, const char *resolver);
+/* Needs no Redis, which may be what is wrong. online: outside services are asked as well. resolver: ip:port of a name server, or NULL. */
+int fn_ctl_doctor(const char *conf, int json, int online, const char *resolver);
 
+int fn_ctl_cmd_budget(fn_ctl_t *c, int argc, char **argv);
 int fn_ctl_cmd_cron(fn_ctl_t *c, int argc, char **argv);
 int fn_ctl_cmd_maintenance(fn_ctl_t *c, int argc, char **argv);
 

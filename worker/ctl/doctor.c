@@ -12,6 +12,7 @@
 #include "../libfitnudge/fn_jobs.h"
 #include "../libfitnudge/fn_time.h"
 #include "doctor.h"
+#include "online.h"
 
 #define FN_REDIS_LEAST      7           /* scripts with flags */
 #define FN_POSTGRES_LEAST   150000
@@ -429,8 +430,15 @@ doctor_services(fn_doctor_t *d)
 }
 
 
+static void
+doctor_said(void *data, const fn_online_t *o)
+{
+    fn_doctor_say(data, o->ok ? FN_FINE : FN_WRONG, o->check, o->todo, "%s", o->found);
+}
+
+
 int
-fn_ctl_doctor(const char *conf, int json, const char *resolver)
+fn_ctl_doctor(const char *conf, int json, int online, const char *resolver)
 {
     char           err[1024];
     fn_doctor_t    d;
@@ -453,6 +461,14 @@ fn_ctl_doctor(const char *conf, int json, const char *resolver)
     doctor_kernel(&d);
     doctor_services(&d);
     fn_doctor_mail(&d);
+
+    if (strcmp(s.cron, "off") == 0) {
+        fn_doctor_say(&d, FN_OFF, "cron", "to switch it on set cron on in fitnudge_worker { }", "nothing is begun by the clock");
+    }
+
+    if (online) {
+        fn_ctl_online(&s, doctor_said, &d);
+    }
 
     PQfinish(d.db);
     fn_redis_close(&d.redis);

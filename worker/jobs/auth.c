@@ -56,8 +56,12 @@ fn_auth_signup_local(const fn_job_env_t *env, const char *prepared, size_t prepa
         fn_buf_add_json_string(ctx, hash, strlen(hash));
         fn_buf_adds(ctx, ",");
 
-        if (fn_auth_add_common(ctx, s, &env->id) == 0) {
-            step = FN_STEP_COMMIT;
+        if (fn_code_add_hash(ctx, s, &env->id) == 0) {
+            fn_buf_adds(ctx, ",");
+
+            if (fn_auth_add_common(ctx, s, &env->id) == 0) {
+                step = FN_STEP_COMMIT;
+            }
         }
     }
 
@@ -104,6 +108,8 @@ fn_auth_login_local(const fn_job_env_t *env, const char *prepared, size_t prepar
 
     fn_buf_addf(ctx, "{\"ok\":%s,\"user_id\":", ok ? "true" : "false");
     fn_json_add_raw(ctx, &known[0]);
+    fn_buf_adds(ctx, ",\"hash\":");
+    fn_json_add_raw(ctx, &known[1]);
     fn_buf_adds(ctx, ",\"rehash\":");
 
     if (hash[0] != '\0') {

@@ -15,6 +15,23 @@ int       fn_auth_render(const fn_job_env_t *env, unsigned status, const char *b
                          const fn_settings_t *s, fn_cache_t *cache, const char *commit_ctx, size_t commit_ctx_len,
                          fn_buf_t *out_body, fn_buf_t *out_headers);
 
+/* account.c */
+fn_step_e fn_code_local(const fn_job_env_t *env, const char *prepared, size_t prepared_len,
+                        const fn_settings_t *s, fn_cache_t *cache, fn_buf_t *ctx);
+fn_step_e fn_verify_local(const fn_job_env_t *env, const char *prepared, size_t prepared_len,
+                          const fn_settings_t *s, fn_cache_t *cache, fn_buf_t *ctx);
+fn_step_e fn_reset_mail_local(const fn_job_env_t *env, const char *prepared, size_t prepared_len,
+                              const fn_settings_t *s, fn_cache_t *cache, fn_buf_t *ctx);
+fn_step_e fn_reset_local(const fn_job_env_t *env, const char *prepared, size_t prepared_len,
+                         const fn_settings_t *s, fn_cache_t *cache, fn_buf_t *ctx);
+fn_step_e fn_confirm_local(const fn_job_env_t *env, const char *prepared, size_t prepared_len,
+                           const fn_settings_t *s, fn_cache_t *cache, fn_buf_t *ctx);
+fn_step_e fn_mail_local(const fn_job_env_t *env, const char *prepared, size_t prepared_len,
+                        const fn_settings_t *s, fn_cache_t *cache, fn_buf_t *ctx);
+
+/* Appends "code_hash":"...", of the code that is made of `id`. 0, or -1. */
+int       fn_code_add_hash(fn_buf_t *ctx, const fn_settings_t *s, const fn_span_t *id);
+
 /* motivation.c */
 fn_step_e fn_motivation_local(const fn_job_env_t *env, const char *prepared, size_t prepared_len,
                               const fn_settings_t *s, fn_cache_t *cache, fn_buf_t *ctx);

@@ -13,6 +13,7 @@
 
 #define FN_JOB_ALONE        0x02    /* a transaction of its own: it may lock or take long */
 #define FN_JOB_SENSITIVE    0x01    /* the body holds a password or token: never shown, never kept as a dead letter's body */
+#define FN_JOB_STORED       0x04    /* prepare keeps what it needs in the database: the job can begin anew with nothing but its id */
 
 typedef struct {
     const char *name;           /* "checkins.create"; SQL functions are jobs.<prepare>, jobs.<commit> */

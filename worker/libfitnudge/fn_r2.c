@@ -68,7 +68,7 @@ fn_r2_presign(fn_buf_t *url, const fn_settings_t *s, const char *method, const c
 {
     fn_sigv4_request_t  r = { method, key, content_type, content_length, (int64_t) (now_ms / 1000), s->r2_url_ttl_ms / 1000 };
 
-    return fn_r2_sign(url, s, &r);
+    return key != NULL ? fn_r2_sign(url, s, &r) : -1;
 }
 
 

@@ -87,6 +87,8 @@ const fn_setting_t  fn_settings_table[] = {
       "Time without a sign of life after which a process is killed" },
     { "metrics_listen", FN_SCOPE_WORKER, FN_S_ADDRESS, S(metrics_listen), NULL, 0, 0, 0,
       "Where the pool answers /metrics and /health" },
+    { "cron", FN_SCOPE_WORKER, FN_S_CHOICE, S(cron), "on", 0, 0, 0,
+      "Whether the leader begins what is due by the clock" },
     { "shutdown_timeout", FN_SCOPE_WORKER, FN_S_TIME, S(shutdown_ms), "30s", 0, 5 * SECOND, 600 * SECOND,
       "How long work in hand may take at shutdown" },
     { "recycle_jobs", FN_SCOPE_WORKER, FN_S_INT, S(recycle_jobs), "10000", 0, 0, 1000000000,
@@ -251,7 +253,8 @@ static const struct { size_t offset; const char *words[4]; }  fn_setting_choices
     { S(openai_api), { "chat", "responses", NULL, NULL } },
     { S(smtp_tls),   { "starttls", "tls", "off", NULL } },
     { S(n8n_auth),   { "none", "basic", "header", NULL } },
-    { S(cache_redis), { "on", "off", NULL, NULL } }
+    { S(cache_redis), { "on", "off", NULL, NULL } },
+    { S(cron),       { "on", "off", NULL, NULL } }
 };
 
 static char  fn_setting_message[512];

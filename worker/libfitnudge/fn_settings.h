@@ -47,6 +47,7 @@ typedef struct {
     int64_t   scale_age_ms, scale_idle_ms;
     int64_t   watchdog_ms;          /* default 30s */
     char     *metrics_listen;       /* ip:port or NULL: off */
+    char     *cron;                 /* "on" or "off" */
     char     *openai_base_url;      /* default https://api.openai.com/v1 */
     char     *openai_api_key;       /* secret, or NULL: off */
     char     *openai_model;         /* default gpt-5 */

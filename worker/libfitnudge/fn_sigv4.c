@@ -74,7 +74,7 @@ fn_sigv4_presign_hash(fn_buf_t *url, const fn_sigv4_t *k, const fn_sigv4_request
     if (!fn_sigv4_line(k->access_key, 128) || !fn_sigv4_line(k->secret_key, 256)
         || !fn_sigv4_line(k->region, 32) || !fn_sigv4_line(k->bucket, 63) || strchr(k->bucket, '/') != NULL
         || !fn_object_key_valid(k->bucket, strlen(k->bucket))
-        || r->key == NULL || !fn_object_key_valid(r->key, strlen(r->key))
+        || (r->key != NULL && !fn_object_key_valid(r->key, strlen(r->key)))
         || (r->content_type != NULL && !fn_sigv4_line(r->content_type, 128))
         || r->ttl_s < 1 || r->ttl_s > FN_SIGV4_TTL_MAX
         || fn_sigv4_host(k->endpoint, &host, &host_len) != 0
@@ -91,8 +91,11 @@ fn_sigv4_presign_hash(fn_buf_t *url, const fn_sigv4_t *k, const fn_sigv4_request
     /* S3 encodes the path once, other services twice. */
     fn_buf_adds(&path, "/");
     fn_percent_encode(&path, k->bucket, strlen(k->bucket), 0);
-    fn_buf_adds(&path, "/");
-    fn_percent_encode(&path, r->key, strlen(r->key), 1);
+
+    if (r->key != NULL) {
+        fn_buf_adds(&path, "/");
+        fn_percent_encode(&path, r->key, strlen(r->key), 1);
+    }
 
     /* In the order of the names. */
     fn_buf_adds(&query, "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=");

@@ -19,7 +19,7 @@ typedef struct {
 
 typedef struct {
     const char *method;
-    const char *key;                /* of the object */
+    const char *key;                /* of the object; NULL: the bucket itself */
     const char *content_type;       /* signed when not NULL: the request must carry exactly this */
     int64_t     content_length;     /* signed when not negative */
     int64_t     now_s;

@@ -61,7 +61,7 @@ fn_words_date(fn_buf_t *b, const char *language, const char *day)
 {
     int           rc;
     UChar         text[FN_WORDS_MAX], utc[4];
-    int32_t       len;
+    int32_t       len, skip;
     UErrorCode    error = U_ZERO_ERROR;
     UCalendar    *calendar;
     UDateFormat  *format;
@@ -82,7 +82,15 @@ fn_words_date(fn_buf_t *b, const char *language, const char *day)
         len = udat_format(format, ucal_getMillis(calendar, &error), text, FN_WORDS_MAX, NULL, &error);
 
         if (U_SUCCESS(error)) {
-            rc = fn_words_add(b, text, len);
+            skip = 0;
+
+            /* The first of a month is an ordinal in French, which CLDR's pattern does not know. */
+            if (strcmp(language, "fr") == 0 && strcmp(day + 8, "01") == 0 && len > 1) {
+                fn_buf_adds(b, "1er");
+                skip = 1;
+            }
+
+            rc = fn_words_add(b, text + skip, len - skip);
         }
     }
 

@@ -62,6 +62,7 @@ static const fn_pair_t  fn_fcm_pairs[] = {
 };
 
 const fn_provider_t  fn_provider_fcm = { "fcm", fn_fcm_configured, fn_fcm_pairs };
+const fn_pair_t  fn_probe_fcm = { "google_oauth", fn_fcm_token_build, fn_fcm_token_parse };
 
 
 static int

@@ -47,6 +47,7 @@ typedef struct {
 } fn_openai_answer_t;
 
 static int fn_openai_build(fn_exchange_t *x, fn_call_t *c);
+static int fn_openai_authorize(fn_exchange_t *x, const fn_settings_t *s);
 static void fn_openai_body(fn_buf_t *b, const fn_settings_t *s, const fn_json_field_t *c);
 static const fn_openai_model_t *fn_openai_model(const char *name);
 static fn_outcome_e fn_openai_parse(const fn_response_t *r, fn_call_t *c, fn_buf_t *result);
@@ -55,6 +56,8 @@ static int fn_openai_response(const fn_json_field_t *f, fn_openai_answer_t *a);
 static int fn_openai_usage(const fn_json_field_t *f, fn_openai_answer_t *a);
 static fn_outcome_e fn_openai_result(const fn_openai_answer_t *a, const fn_settings_t *s, fn_buf_t *result);
 static fn_outcome_e fn_openai_failed(const fn_response_t *r, fn_call_t *c);
+static int fn_openai_probe_build(fn_exchange_t *x, fn_call_t *c);
+static fn_outcome_e fn_openai_probe_parse(const fn_response_t *r, fn_call_t *c, fn_buf_t *result);
 
 static const fn_pair_t  fn_openai_pairs[] = {
     { "openai", fn_openai_build, fn_openai_parse },
@@ -62,6 +65,7 @@ static const fn_pair_t  fn_openai_pairs[] = {
 };
 
 const fn_provider_t  fn_provider_openai = { "openai", fn_openai_configured, fn_openai_pairs };
+const fn_pair_t  fn_probe_openai = { "openai", fn_openai_probe_build, fn_openai_probe_parse };
 
 
 int
@@ -103,7 +107,6 @@ static int
 fn_openai_build(fn_exchange_t *x, fn_call_t *c)
 {
     int                   rc;
-    char                  bearer[FN_HEADER_MAX];
     fn_json_field_t       f[] = {
         FN_JSON_FIELD("messages"), FN_JSON_FIELD("model"), FN_JSON_FIELD("safety_identifier"), FN_JSON_END
     };
@@ -122,12 +125,8 @@ fn_openai_build(fn_exchange_t *x, fn_call_t *c)
         return FN_OFF;
     }
 
-    if (fn_set(s->openai_api_key)) {
-        if ((size_t) snprintf(bearer, sizeof(bearer), "Bearer %s", s->openai_api_key) >= sizeof(bearer)
-            || fn_exchange_header(x, "Authorization", bearer) != 0)
-        {
-            return FN_OFF;      /* cut short, or able to add a header line: not a key */
-        }
+    if (fn_openai_authorize(x, s) != 0) {
+        return FN_OFF;
     }
 
     rc = FN_OFF;
@@ -140,6 +139,21 @@ fn_openai_build(fn_exchange_t *x, fn_call_t *c)
     fn_json_free(f);
 
     return rc;
+}
+
+
+static int
+fn_openai_authorize(fn_exchange_t *x, const fn_settings_t *s)
+{
+    char  bearer[FN_HEADER_MAX];
+
+    if (!fn_set(s->openai_api_key)) {
+        return 0;
+    }
+
+    /* cut short, or able to add a header line: not a key */
+    return (size_t) snprintf(bearer, sizeof(bearer), "Bearer %s", s->openai_api_key) < sizeof(bearer)
+           && fn_exchange_header(x, "Authorization", bearer) == 0 ? 0 : -1;
 }
 
 
@@ -370,4 +384,27 @@ fn_openai_failed(const fn_response_t *r, fn_call_t *c)
     }
 
     return fn_failed(r, c);
+}
+
+
+/* API reference, "List models". */
+static int
+fn_openai_probe_build(fn_exchange_t *x, fn_call_t *c)
+{
+    if (!fn_openai_configured(c->settings)) {
+        return FN_OFF;
+    }
+
+    fn_exchange_begin(x, FN_METHOD_GET, c->settings->openai_timeout_ms, 1);
+
+    return fn_exchange_url(x, c->settings->openai_base_url, "/models") == 0 && fn_openai_authorize(x, c->settings) == 0 ? FN_BUILT : FN_OFF;
+}
+
+
+static fn_outcome_e
+fn_openai_probe_parse(const fn_response_t *r, fn_call_t *c, fn_buf_t *result)
+{
+    (void) result;
+
+    return r->transport_error == 0 && r->status == 200 ? FN_DONE : fn_openai_failed(r, c);
 }

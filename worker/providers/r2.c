@@ -20,6 +20,8 @@ static fn_outcome_e fn_r2_delete_parse(const fn_response_t *r, fn_call_t *c, fn_
 static int fn_r2_head_build(fn_exchange_t *x, fn_call_t *c);
 static fn_outcome_e fn_r2_head_parse(const fn_response_t *r, fn_call_t *c, fn_buf_t *result);
 static fn_outcome_e fn_r2_failed(const fn_response_t *r, fn_call_t *c);
+static int fn_r2_probe_build(fn_exchange_t *x, fn_call_t *c);
+static fn_outcome_e fn_r2_probe_parse(const fn_response_t *r, fn_call_t *c, fn_buf_t *result);
 
 static const fn_pair_t  fn_r2_delete_pairs[] = {
     { "r2", fn_r2_delete_build, fn_r2_delete_parse },
@@ -33,6 +35,7 @@ static const fn_pair_t  fn_r2_head_pairs[] = {
 
 const fn_provider_t  fn_provider_r2_delete = { "r2_delete", fn_r2_configured, fn_r2_delete_pairs };
 const fn_provider_t  fn_provider_r2_head = { "r2_head", fn_r2_configured, fn_r2_head_pairs };
+const fn_pair_t  fn_probe_r2 = { "r2", fn_r2_probe_build, fn_r2_probe_parse };
 
 
 static int
@@ -205,4 +208,35 @@ fn_r2_failed(const fn_response_t *r, fn_call_t *c)
     }
 
     return fn_failed(r, c);
+}
+
+
+/* "HeadBucket" */
+static int
+fn_r2_probe_build(fn_exchange_t *x, fn_call_t *c)
+{
+    int                  rc;
+    fn_buf_t             url = FN_BUF_INIT;
+    fn_sigv4_request_t   r = { "HEAD", NULL, NULL, -1, (int64_t) (c->now_ms / 1000), FN_R2_OWN_TTL_S };
+
+    if (!fn_r2_configured(c->settings)) {
+        return FN_OFF;
+    }
+
+    fn_exchange_begin(x, FN_METHOD_HEAD, c->settings->r2_timeout_ms, 1);
+    x->response_max = FN_R2_ERROR_MAX;
+
+    rc = fn_r2_sign(&url, c->settings, &r) == 0 && fn_exchange_url(x, url.data, "") == 0 ? FN_BUILT : FN_OFF;
+    fn_buf_free(&url);
+
+    return rc;
+}
+
+
+static fn_outcome_e
+fn_r2_probe_parse(const fn_response_t *r, fn_call_t *c, fn_buf_t *result)
+{
+    (void) result;
+
+    return r->transport_error == 0 && r->status == 200 ? FN_DONE : fn_r2_failed(r, c);
 }

@@ -34,6 +34,7 @@ static int fn_smtp_var(void *data, const char *key, size_t key_len, const fn_jso
 static int fn_smtp_add(fn_smtp_vars_t *vars, const char *name, const char *text, int64_t number);
 static const char *fn_smtp_from(const fn_settings_t *s);
 static fn_outcome_e fn_smtp_parse(const fn_response_t *r, fn_call_t *c, fn_buf_t *result);
+static int fn_smtp_probe_build(fn_exchange_t *x, fn_call_t *c);
 
 static const fn_pair_t  fn_smtp_pairs[] = {
     { "smtp", fn_smtp_build, fn_smtp_parse },
@@ -41,6 +42,7 @@ static const fn_pair_t  fn_smtp_pairs[] = {
 };
 
 const fn_provider_t  fn_provider_smtp = { "smtp", fn_smtp_configured, fn_smtp_pairs };
+const fn_pair_t  fn_probe_smtp = { "smtp", fn_smtp_probe_build, fn_smtp_parse };
 
 /* The context's members. */
 enum { FN_M_TEMPLATE, FN_M_LANGUAGE, FN_M_TO, FN_M_NAME, FN_M_USER, FN_M_VARS };
@@ -279,6 +281,23 @@ fn_smtp_var(void *data, const char *key, size_t key_len, const fn_json_field_t *
     fn_buf_free(&link);
 
     return rc;
+}
+
+
+/* As far as the login. */
+static int
+fn_smtp_probe_build(fn_exchange_t *x, fn_call_t *c)
+{
+    const char  *from;
+
+    if (!fn_smtp_configured(c->settings)) {
+        return FN_OFF;
+    }
+
+    from = fn_smtp_from(c->settings);
+    fn_exchange_begin(x, FN_METHOD_MAIL, c->settings->smtp_timeout_ms, 1);
+
+    return fn_smtp_transport(x, c->settings, from, from) == 0 ? FN_BUILT : FN_OFF;
 }
 
 

@@ -1,7 +1,8 @@
 # What the fakes of outside services share: faults on demand, a record of what came, and answers that are late, cut off or never sent.
 #
-#   POST /_fake             {"mode":"...","delay_ms":n,"count":k,"retry_after":s}: for the next k requests, or for all when count is
-#                           absent; {} is back to normal. Modes of all: ok slow 429 500 503 hang cut garbage; the fakes have more.
+#   POST /_fake             {"mode":"...","delay_ms":n,"count":k,"retry_after":s,"only":"/path"}: for the next k requests, or for all when
+#                           count is absent, of those with "only" in their path; {} is back to normal. Modes of all: ok slow hang cut
+#                           garbage and any status of an error, as 429; the fakes have more.
 #   GET  /_fake/requests    [{"method","path","query","headers":{},"body":text,"status":n}], and forgets nothing
 #   DELETE /_fake/requests
 package FitNudge::Fake;
@@ -26,7 +27,7 @@ sub fake ($app, %modes) {
         my $wish = $c->req->json;
         return $c->render(status => 400, json => {error => 'an object is expected'}) unless ref $wish eq 'HASH';
         my $mode = $wish->{mode} // 'ok';
-        return $c->render(status => 400, json => {error => 'unknown mode'}) unless $extra{$mode} || $mode =~ /^(?:ok|slow|429|500|503|hang|cut|garbage)$/;
+        return $c->render(status => 400, json => {error => 'unknown mode'}) unless $extra{$mode} || $mode =~ /^(?:ok|slow|[45]\d\d|hang|cut|garbage)$/;
         %fault = %$wish;
         $c->render(json => {ok => Mojo::JSON->true});
     });
@@ -49,11 +50,12 @@ sub service ($c, $answer) {
     push @requests, \%seen;
     $c->tx->on(finish => sub ($tx) { $seen{status} = $tx->res->code });
 
+    my $meant = index($seen{path}, $fault{only} // '') >= 0;
     my $mode = $fault{mode} // 'ok';
     my $delay = $fault{delay_ms} // ($mode eq 'slow' ? 3000 : 0);
     my $after = $fault{retry_after};
-    %fault = () if defined $fault{count} && --$fault{count} < 0;
-    ($mode, $delay) = ('ok', 0) unless %fault;
+    %fault = () if $meant && defined $fault{count} && --$fault{count} < 0;
+    ($mode, $delay) = ('ok', 0) unless $meant && %fault;
 
     $c->inactivity_timeout(3600);
     $c->render_later;

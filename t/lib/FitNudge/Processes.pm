@@ -92,6 +92,10 @@ sub stop_process {
             sleep 0.02 while !$self->_reap($name);
         }
     }
+    elsif ($p->{ended} =~ /^signal/) {
+        # what it has left behind, such as the processes of an nginx whose master was killed
+        kill 'KILL', -$p->{pid};
+    }
     delete $self->{procs}{$name};
     $self->{on_change} and $self->{on_change}->($self);
 

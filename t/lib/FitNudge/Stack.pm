@@ -40,7 +40,7 @@ my %PROVIDER_ENV = (
 
 # Options: dir (made when missing), port (0: a free one), address, workers, asan, durable, source
 # (template: a copied cluster; initdb: in place), database_only (no programs are needed), log_level, access_log, http, server, pool (text for
-# those blocks), limits (1: the product's rate limits; without, none), fault (FN_FAULT of a pool built with fault points), database_url,
+# those blocks), cron (off: nothing happens by the clock), limits (1: the product's rate limits; without, none), fault (FN_FAULT of a pool built with fault points), database_url,
 # database_replica_url, redis_url, openai_base_url, env.
 sub new {
     my ($class, %opt) = @_;
@@ -513,6 +513,7 @@ sub write_conf {
         'postgres "' . $self->conninfo('fitnudge_pool') . '";',
         $password->('pool'),
         'log stderr;',
+        $self->{cron} ? "cron $self->{cron};" : undef,
         "pid \"$self->{sock}/pool.pid\";",
         $self->{openai_api_key_file} ? "openai_api_key \"file:$self->{openai_api_key_file}\";"
             : $self->{use_env} ? 'openai_api_key env:OPENAI_API_KEY;' : undef,

@@ -29,13 +29,14 @@ my @running;        # stacks of this process, for END
 my $serial = 0;
 
 
-# Options of FitNudge::Stack, and: openai (start the fake), openai_delay (ms), ai_key (0: no key), durable (fsync, off here).
+# Options of FitNudge::Stack, and: openai (start the fake), openai_delay (ms), ai_key (0: no key), durable (fsync, off here),
+# cron (off here: the clock puts jobs into the queues that no test counts on).
 sub new ($class, %opt) {
     my $dir = temp_dir();
 
     my $self = $class->SUPER::new(
         dir => $dir, source => 'template', durable => 0, asan => $ENV{FITNUDGE_ASAN} ? 1 : 0,
-        build => undef, workers => $opt{nginx_workers} // 2, access_log => 1, %opt,
+        build => undef, workers => $opt{nginx_workers} // 2, access_log => 1, cron => 'off', %opt,
     );
     $self->{temporary} = 1;
     push @running, $self;

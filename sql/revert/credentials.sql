@@ -1,0 +1,16 @@
+BEGIN;
+DROP FUNCTION jobs.auth_password_change(uuid, uuid, jsonb, jsonb);
+DROP FUNCTION pool.password_refused(jsonb, uuid, jsonb, text);
+DROP FUNCTION jobs.auth_password_find(uuid, uuid, jsonb);
+DROP FUNCTION jobs.auth_password_reset(uuid, uuid, jsonb, jsonb);
+DROP FUNCTION jobs.auth_password_mail(uuid, uuid, jsonb, jsonb);
+DROP FUNCTION jobs.auth_password_forgot(uuid, uuid, jsonb, jsonb);
+DROP FUNCTION jobs.auth_verify_resend(uuid, uuid, jsonb, jsonb);
+DROP FUNCTION jobs.auth_verify_email(uuid, uuid, jsonb, jsonb);
+DROP FUNCTION jobs.auth_verify_find(uuid, uuid, jsonb);
+DROP FUNCTION pool.send_verification(uuid, uuid, text);
+DROP FUNCTION pool.mail_account(uuid, text, jsonb, jsonb);
+REVOKE EXECUTE ON FUNCTION pool.app_url() FROM fitnudge_auth;
+DELETE FROM public.retention WHERE name IN ('email_verifications', 'password_resets');
+DROP TABLE public.password_resets, public.email_verifications;
+COMMIT;

@@ -1,0 +1,15 @@
+BEGIN;
+DROP FUNCTION pool.anonymous_user(uuid);
+DROP FUNCTION pool.age_range(date);
+DROP FUNCTION pool.anonymous_id(uuid);
+DROP INDEX public.idx_goals_category;
+DROP TABLE pool.analytics_salt;
+DROP FUNCTION pool.purge_users(timestamptz, int);
+DROP FUNCTION pool.purge_rows(public.personal_data, uuid[], int);
+DROP FUNCTION jobs.users_delete(uuid, uuid, jsonb, jsonb);
+DROP FUNCTION jobs.users_data(uuid, uuid, jsonb, jsonb);
+DROP FUNCTION api.users_data(uuid);
+DROP FUNCTION pool.personal_query(public.personal_data);
+DROP FUNCTION pool.personal_where(public.personal_data, text);
+DROP TABLE public.personal_data;
+COMMIT;

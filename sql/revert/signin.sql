@@ -1,0 +1,10 @@
+BEGIN;
+DELETE FROM public.retention WHERE name = 'signin_failures';
+DROP FUNCTION pool.unsuspend_user(jsonb, uuid);
+DROP FUNCTION pool.suspend_user(jsonb, uuid, text);
+DROP FUNCTION pool.suspended(jsonb);
+DROP FUNCTION pool.signin_forget(text);
+DROP FUNCTION pool.signin_failed(jsonb, text, uuid);
+DROP FUNCTION pool.signin_locked(jsonb, text);
+DROP TABLE public.signin_failures;
+COMMIT;
