@@ -25,6 +25,12 @@
     OBJECT("\"" name "\":{\"type\":\"array\",\"items\":" REF(item) "},\"pagination\":" \
            OBJECT("\"limit\":" INT ",\"next_cursor\":" TEXT_NULL))
 
+/* fn_events.h */
+#define FN_OPENAPI_EVENT \
+    "{\"type\":\"object\",\"additionalProperties\":false,\"required\":[\"name\"],\"properties\":{" \
+    "\"name\":{\"type\":\"string\",\"pattern\":\"^[a-z][a-z0-9_]{0,63}$\"}," \
+    "\"properties\":{\"type\":\"object\",\"maxProperties\":20,\"additionalProperties\":" \
+    "{\"type\":[\"string\",\"number\",\"boolean\",\"null\"],\"maxLength\":500}}}}"
 
 static const struct {
     const char  *name;
@@ -76,9 +82,23 @@ static const struct {
     { "Consent", OBJECT("\"consent_type\":" TEXT ",\"granted\":" BOOL ",\"updated_at\":" TIME_NULL) },
     { "ConsentList", OBJECT("\"consents\":{\"type\":\"array\",\"items\":" REF("Consent") "},\"history\":{\"type\":\"array\",\"items\":"
       OBJECT("\"consent_type\":" TEXT ",\"granted\":" BOOL ",\"ip\":" TEXT_NULL ",\"user_agent\":" TEXT_NULL ",\"created_at\":" TIME) "}") },
+<<<<<<< HEAD
     { "PersonalData", "{\"type\":\"object\",\"additionalProperties\":{\"type\":\"array\",\"items\":{\"type\":\"object\"}},\"required\":[\"exported_at\",\"profile\",\"withheld\"]"
       ",\"properties\":{\"exported_at\":" TIME ",\"profile\":{\"type\":\"object\"},\"withheld\":{\"type\":\"array\",\"items\":"
       OBJECT("\"relation\":" TEXT ",\"columns\":{\"type\":\"array\",\"items\":" TEXT "},\"reason\":" TEXT) "}}}" },
+=======
+    { "PersonalData", "{\"type\":\"object\",\"properties\":{\"exported_at\":" TIME ",\"profile\":{\"type\":\"object\"},\"withheld\":{\"type\":\"array\",\"items\":"
+      OBJECT("\"relation\":" TEXT ",\"columns\":{\"type\":\"array\",\"items\":" TEXT "},\"reason\":" TEXT)
+      "}},\"additionalProperties\":{\"type\":\"array\",\"items\":{\"type\":\"object\"}},\"required\":[\"exported_at\",\"profile\",\"withheld\"]}" },
+    { "Media", OBJECT("\"id\":" ID ",\"kind\":{\"enum\":[\"image\",\"voice\"]},\"content_type\":" TEXT ",\"bytes\":" INT ",\"url\":" TEXT_NULL
+      ",\"motivation_id\":{\"type\":[\"string\",\"null\"],\"format\":\"uuid\"},\"created_at\":" TIME) },
+    { "MediaList", OBJECT("\"media\":{\"type\":\"array\",\"items\":" REF("Media") "},\"storage\":" OBJECT("\"used\":" INT ",\"limit\":" INT)
+      ",\"pagination\":" OBJECT("\"limit\":" INT ",\"next_cursor\":" TEXT_NULL)) },
+    { "Upload", OBJECT("\"media_id\":" ID ",\"key\":" TEXT ",\"content_type\":" TEXT ",\"bytes\":" INT ",\"upload_url\":" TEXT_NULL
+      ",\"upload_until\":" TIME) },
+    { "EventsAccepted", OBJECT("\"accepted\":" INT) },
+    { "EmailEvents", OBJECT("\"received\":" INT ",\"new\":" INT) },
+>>>>>>> w-media
     { "Job", OBJECT("\"job\":" OBJECT("\"id\":" ID ",\"status\":{\"enum\":[\"queued\",\"running\",\"done\",\"failed\"]},\"status_code?\":" INT
       ",\"response?\":{},\"created_at?\":" TIME)) },
     { "Health", OBJECT("\"status\":{\"enum\":[\"healthy\",\"degraded\",\"unhealthy\",\"maintenance\"]},\"timestamp\":" TIME ",\"services\":"
@@ -173,6 +193,7 @@ fn_openapi_schema(fn_buf_t *b, const fn_field_t *f)
         type = "boolean";
         break;
     case FN_T_DAYS:
+    case FN_T_EVENTS:
         type = "array";
         break;
     default:
@@ -208,6 +229,9 @@ fn_openapi_schema(fn_buf_t *b, const fn_field_t *f)
         break;
     case FN_T_WEEK:
         fn_buf_adds(b, ",\"pattern\":\"^[0-9]{4}-W[0-5][0-9]$\"");
+        break;
+    case FN_T_EVENTS:
+        fn_buf_adds(b, ",\"items\":" FN_OPENAPI_EVENT ",\"minItems\":1,\"maxItems\":50");
         break;
     case FN_T_DAYS:
         fn_buf_adds(b, ",\"items\":{\"type\":\"integer\",\"minimum\":0,\"maximum\":6},\"minItems\":1,\"uniqueItems\":true");
@@ -332,13 +356,13 @@ fn_openapi_error_applies(const fn_route_t *r, unsigned status)
     case 400:
         return r->params != NULL || r->kind == FN_WRITE;
     case 401:
-        return r->who != FN_ANYONE || r->limit == FN_LIMIT_AUTH;
+        return r->who != FN_ANYONE || r->limit == FN_LIMIT_AUTH || (r->flags & (FN_R_SEALED|FN_R_PAGE)) == FN_R_SEALED;
     case 403:
         return r->kind == FN_WRITE;
     case 404:
         return strchr(r->path, '{') != NULL;
     case 406:
-        return r->kind == FN_READ || r->kind == FN_WRITE;
+        return (r->kind == FN_READ || r->kind == FN_WRITE) && !(r->flags & FN_R_PAGE);
     case 409:
     case 413:
     case 415:
@@ -363,7 +387,10 @@ fn_openapi_responses(fn_buf_t *b, const fn_route_t *r)
     if (r->limit != FN_LIMIT_NONE) {
         fn_buf_adds(b, ",\"headers\":{" LIMIT_HEADERS "}");
     }
-    if (r->response != NULL) {
+    if (r->response != NULL && (r->flags & FN_R_PAGE)) {
+        fn_buf_addf(b, ",\"content\":{\"%s\":{}}", r->response);
+
+    } else if (r->response != NULL) {
         fn_buf_addf(b, ",\"content\":{\"application/json\":{\"schema\":{\"$ref\":\"#/components/schemas/%s\"}}}", r->response);
     }
     fn_buf_adds(b, "}");
@@ -415,7 +442,8 @@ fn_openapi_operation(fn_buf_t *b, const fn_route_t *r)
     fn_openapi_operation_id(b, r);
     fn_buf_addf(b, "\",\"tags\":[\"%s\"],\"summary\":", r->tag);
     fn_openapi_text(b, r->summary);
-    fn_buf_adds(b, r->who == FN_ANYONE ? ",\"security\":[]" : ",\"security\":[{\"bearerAuth\":[]},{\"cookieAuth\":[]}]");
+    fn_buf_adds(b, (r->flags & (FN_R_SEALED|FN_R_PAGE)) == FN_R_SEALED ? ",\"security\":[{\"signature\":[]}]"
+                   : r->who == FN_ANYONE ? ",\"security\":[]" : ",\"security\":[{\"bearerAuth\":[]},{\"cookieAuth\":[]}]");
 
     fn_openapi_parameters(b, r);
     fn_openapi_body(b, r);
@@ -507,7 +535,9 @@ fn_openapi_components(fn_buf_t *b)
 
     fn_buf_adds(b, "\"components\":{\"securitySchemes\":{"
         "\"bearerAuth\":{\"type\":\"http\",\"scheme\":\"bearer\",\"bearerFormat\":\"JWT\"},"
-        "\"cookieAuth\":{\"type\":\"apiKey\",\"in\":\"cookie\",\"name\":\"access_token\"}},\"parameters\":{"
+        "\"cookieAuth\":{\"type\":\"apiKey\",\"in\":\"cookie\",\"name\":\"access_token\"},"
+        "\"signature\":{\"type\":\"apiKey\",\"in\":\"header\",\"name\":\"X-Twilio-Email-Event-Webhook-Signature\","
+        "\"description\":\"For the services that send here.\"}},\"parameters\":{"
         "\"IdempotencyKey\":{\"name\":\"Idempotency-Key\",\"in\":\"header\",\"schema\":{\"type\":\"string\",\"minLength\":1,\"maxLength\":255},"
         "\"description\":\"Makes a retry return the first answer, the body of an error with its first request_id included, and "
         "Idempotency-Replayed: true; remembered for at least 24 hours.\"},"

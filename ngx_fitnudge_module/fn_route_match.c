@@ -27,7 +27,7 @@ fn_route_measure(void)
 static int
 fn_route_fits(const char *pattern, const char *path, size_t len, fn_route_match_t *m)
 {
-    size_t       n;
+    size_t       n, suffix;
     const char  *end = path + len, *slash;
 
     m->nparams = 0;
@@ -50,16 +50,21 @@ fn_route_fits(const char *pattern, const char *path, size_t len, fn_route_match_
         if (slash == NULL) {
             slash = end;
         }
-        if (slash == path || m->nparams == FN_PATH_PARAMS_MAX) {
+
+        /* "{id}.gif": what follows the parameter in its segment is compared with the segment's end */
+        pattern += strcspn(pattern, "}") + 1;
+        suffix = strcspn(pattern, "/");
+
+        if ((size_t) (slash - path) <= suffix || m->nparams == FN_PATH_PARAMS_MAX) {
             return 0;
         }
 
+        slash -= suffix;
         m->params[m->nparams].p = path;
         m->params[m->nparams].n = (size_t) (slash - path);
         m->nparams++;
 
         path = slash;
-        pattern += strcspn(pattern, "}") + 1;
     }
 }
 
@@ -67,6 +72,7 @@ fn_route_fits(const char *pattern, const char *path, size_t len, fn_route_match_
 void
 fn_route_match(fn_route_match_t *m, fn_method_e method, const char *path, size_t len)
 {
+    int                literal;
     size_t             fixed;
     unsigned           i;
     const fn_route_t  *row;
@@ -75,6 +81,7 @@ fn_route_match(fn_route_match_t *m, fn_method_e method, const char *path, size_t
     m->route = NULL;
     m->allowed = 0;
     m->nparams = 0;
+    literal = 0;
 
     if (fn_route_fixed[0] == 0) {
         fn_route_measure();
@@ -84,6 +91,16 @@ fn_route_match(fn_route_match_t *m, fn_method_e method, const char *path, size_t
         fixed = i < ROWS_MAX ? fn_route_fixed[i] : 1;
 
         if (len < fixed || path[fixed - 1] != row->path[fixed - 1] || !fn_route_fits(row->path, path, len, &probe)) {
+            continue;
+        }
+
+        /* a path that is written out is no parameter of another one, whatever the method */
+        if (probe.nparams == 0 && !literal) {
+            literal = 1;
+            m->route = NULL;
+            m->allowed = 0;
+
+        } else if (probe.nparams > 0 && literal) {
             continue;
         }
 

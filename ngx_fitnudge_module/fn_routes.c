@@ -132,6 +132,42 @@ static const fn_field_t  reminder_patch[] = {
     END
 };
 
+#define IMAGES  "image/jpeg|image/png|image/webp|image/avif|image/heic|image/gif"
+#define SOUNDS  "audio/mpeg|audio/mp4|audio/aac|audio/ogg|audio/webm|audio/wav"
+
+static const fn_field_t  upload_body[] = {
+    { "kind", FN_T_ENUM, FN_F_REQUIRED, 0, 0, "image|voice", NULL, "What it is." },
+    { "content_type", FN_T_ENUM, FN_F_REQUIRED, 0, 0, IMAGES "|" SOUNDS, NULL, "Its type, which has to go with the kind." },
+    { "bytes", FN_T_INT, FN_F_REQUIRED, 1, 10 * 1024 * 1024, NULL, NULL, "Its length." },
+    END
+};
+
+static const fn_field_t  media_params[] = {
+    { "kind", FN_T_ENUM, 0, 0, 0, "image|voice", NULL, "Only of this kind." },
+    CURSOR, LIMIT, END
+};
+
+#define MAIL_SIGNATURE \
+    { "s", FN_T_STRING, FN_F_REQUIRED, 22, 22, NULL, NULL, "Signature of the link." }
+
+static const fn_field_t  mail_open_params[] = { PATH_ID, MAIL_SIGNATURE, END };
+
+static const fn_field_t  mail_click_params[] = {
+    PATH_ID, MAIL_SIGNATURE,
+    { "u", FN_T_URL, FN_F_REQUIRED, 0, 1024, NULL, NULL, "Where the link leads." },
+    END
+};
+
+static const fn_field_t  mail_token_param[] = {
+    { "token", FN_T_STRING, FN_F_PATH|FN_F_REQUIRED, 1, 128, NULL, NULL, "User, list and signature." },
+    END
+};
+
+static const fn_field_t  events_body[] = {
+    { "events", FN_T_EVENTS, FN_F_REQUIRED, 0, 0, NULL, NULL, "What happened in the app, in order." },
+    END
+};
+
 static const fn_field_t  reminders_params[] = { PAGE, LIMIT, END };
 
 static const fn_field_t  week_params[] = {
@@ -315,8 +351,34 @@ const fn_route_t  fn_routes[] = {
       MINE(300, "users:@ goals:@ checkins:@"),
       "analytics", "WeekStats", "One week, from Monday in the user's time zone" },
 
+    { FN_POST, V1 "/events", FN_WRITE, FN_USER, FN_LIMIT_USER, "events.track", NULL, events_body, 202, 0, NEVER,
+      "analytics", "EventsAccepted", "Events of the app, for the analytics of those who have agreed to it" },
+
+    /* media */
+    { FN_GET, V1 "/media", FN_READ, FN_USER, FN_LIMIT_USER, "media_list", media_params, NULL, 200, FN_R_URLS, NEVER,
+      "media", "MediaList", "The user's images and speech, newest first" },
+    { FN_POST, V1 "/media/uploads", FN_WRITE, FN_USER, FN_LIMIT_UPLOAD, "media.upload", NULL, upload_body, 201, 0, NEVER,
+      "media", "Upload", "An address to upload one file to; counts towards the plan's storage at once" },
+    { FN_POST, V1 "/media/{id}/complete", FN_WRITE, FN_USER, FN_LIMIT_USER, "media.complete", id_param, NULL, 200, 0, NEVER,
+      "media", "Media", "The file is uploaded: from now on it can be used" },
+    { FN_DELETE, V1 "/media/{id}", FN_WRITE, FN_USER, FN_LIMIT_USER, "media.remove", id_param, NULL, 204, 0, NEVER,
+      "media", NULL, "Delete a file" },
+
+    /* e-mail */
+    { FN_POST, V1 "/webhooks/email-events", FN_WRITE, FN_ANYONE, FN_LIMIT_NONE, "mail.events", NULL, NULL, 200, FN_R_SEALED, NEVER,
+      "email", "EmailEvents", "What the sender of our mails reports of them, signed" },
+    { FN_GET, V1 "/e/o/{id}.gif", FN_LOCAL, FN_ANYONE, FN_LIMIT_NONE, "mail_open", mail_open_params, NULL, 200, FN_R_PAGE, NEVER,
+      "email", "image/gif", "A mail was opened" },
+    { FN_GET, V1 "/e/c/{id}", FN_LOCAL, FN_ANYONE, FN_LIMIT_NONE, "mail_click", mail_click_params, NULL, 302, FN_R_PAGE, NEVER,
+      "email", NULL, "A link of a mail was followed: on to where it leads" },
+    { FN_GET, V1 "/e/u/{token}", FN_LOCAL, FN_ANYONE, FN_LIMIT_NONE, "mail_unsubscribe", mail_token_param, NULL, 200, FN_R_PAGE, NEVER,
+      "email", "text/html", "A page that asks whether to unsubscribe" },
+    { FN_POST, V1 "/e/u/{token}", FN_WRITE, FN_ANYONE, FN_LIMIT_NONE, "mail.unsubscribe", mail_token_param, NULL, 200, FN_R_SEALED|FN_R_PAGE,
+      NEVER,
+      "email", "text/html", "Unsubscribe, in one click (RFC 8058)" },
+
     /* jobs */
-    { FN_GET, V1 "/jobs/{id}", FN_LOCAL, FN_USER, FN_LIMIT_USER, "job", id_param, NULL, 200, 0, NEVER,
+    { FN_GET, V1 "/jobs/{id}", FN_LOCAL, FN_USER, FN_LIMIT_USER, "job", id_param, NULL, 200, FN_R_URLS, NEVER,
       "jobs", "Job", "State of a write that was answered with 202" },
 
     /* system */

@@ -15,7 +15,7 @@ extern const char *const fn_method_names[];
 typedef enum {
     FN_READ,        /* function: SQL function in schema api; $1 = user id, then path and query parameters in order */
     FN_WRITE,       /* function: name of a job (fn_jobs.h) */
-    FN_LOCAL        /* function: name of a handler in the edge: health, live, ready, csrf, openapi, job */
+    FN_LOCAL        /* function: name of a handler in the edge, in ngx_http_fitnudge_route_module.c */
 } fn_kind_e;
 
 /* PAID: a plan of pro or elite; STAFF: a role of admin, support or super_admin (fn_access.h) */
@@ -28,6 +28,9 @@ typedef enum { FN_LIMIT_NONE, FN_LIMIT_ANONYMOUS, FN_LIMIT_USER, FN_LIMIT_AI, FN
 
 #define FN_R_REPLICA      0x08      /* a read replica may answer while its lag is small */
 #define FN_R_SLOW         0x10      /* goes over the connections of slow statements */
+#define FN_R_URLS         0x20      /* SQL names objects in the storage: their addresses are signed on the way out (fn_r2.h) */
+#define FN_R_SEALED       0x40      /* a signature says who sends it: the job's body is made by ngx_http_fitnudge_sealed.c */
+#define FN_R_PAGE         0x200     /* a success is no JSON: `response` is its media type, and Accept is not asked */
 #define FN_R_DOWNLOAD     0x100     /* a file to be kept: Content-Disposition */
 #define FN_R_TOLD         0x80      /* each answer is told to the pool: the job that has the function's name; not with a cache */
 
@@ -46,7 +49,7 @@ typedef struct {
 
 typedef struct {
     fn_method_e         method;
-    const char         *path;       /* "/api/v1/goals/{id}": {name} matches one non-empty segment */
+    const char         *path;       /* "/api/v1/goals/{id}": {name} matches one non-empty segment, or its part before a suffix */
     fn_kind_e           kind;
     fn_who_e            who;
     fn_limit_e          limit;

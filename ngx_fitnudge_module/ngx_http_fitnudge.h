@@ -149,6 +149,15 @@ ngx_int_t ngx_http_fitnudge_cookie(ngx_http_request_t *r, const char *name, ngx_
 /* Request header by lower-case name, NULL when absent. */
 ngx_table_elt_t *ngx_http_fitnudge_find_header(ngx_http_request_t *r, const char *name);
 
+/*
+ * Queues a job for which nobody waits, with the route's validated parameters (or NULL) and a body: a note beside an answer that must
+ * not depend on it. When it cannot be queued it is lost.
+ */
+void ngx_http_fitnudge_tell(ngx_http_request_t *r, const char *job, const char *const *values, const char *body);
+
+/* Answers a POST of an unsubscribe link that has been done. */
+ngx_int_t ngx_http_fitnudge_mail_unsubscribed(ngx_http_request_t *r);
+
 /* content handlers, called by the route module's dispatcher */
 ngx_int_t ngx_http_fitnudge_query_handler(ngx_http_request_t *r);       /* FN_READ */
 ngx_int_t ngx_http_fitnudge_forward_handler(ngx_http_request_t *r);     /* FN_WRITE */
@@ -158,5 +167,8 @@ ngx_int_t ngx_http_fitnudge_csrf_handler(ngx_http_request_t *r);        /* FN_LO
 ngx_int_t ngx_http_fitnudge_jwks_handler(ngx_http_request_t *r);        /* FN_LOCAL "jwks", lives in jwt */
 ngx_int_t ngx_http_fitnudge_health_handler(ngx_http_request_t *r);      /* FN_LOCAL health, live, ready */
 ngx_int_t ngx_http_fitnudge_openapi_handler(ngx_http_request_t *r);
+ngx_int_t ngx_http_fitnudge_mail_open_handler(ngx_http_request_t *r);   /* FN_LOCAL mail_*, in mail */
+ngx_int_t ngx_http_fitnudge_mail_click_handler(ngx_http_request_t *r);
+ngx_int_t ngx_http_fitnudge_mail_unsubscribe_handler(ngx_http_request_t *r);
 
 #endif

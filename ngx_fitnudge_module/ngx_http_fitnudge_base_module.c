@@ -78,6 +78,7 @@ static ngx_command_t  ngx_http_fitnudge_base_commands[] = {
     SETTING("fitnudge_jwt_audience"),
     SETTING("fitnudge_cache_redis"),
     SETTING("fitnudge_csrf_secret"),
+    SETTING("fitnudge_email_events_key"),
     SETTING("fitnudge_access_token_ttl"),
     SETTING("fitnudge_refresh_token_ttl"),
 

@@ -362,26 +362,29 @@ static ngx_int_t
 ngx_http_fitnudge_cache_find(ngx_http_request_t *r, const ngx_http_fitnudge_cache_key_t *key, uint64_t max_age_ms,
     ngx_http_fitnudge_cache_hit_t *hit)
 {
-    ngx_uint_t                                   br, gzip;
+    ngx_uint_t                                   packed, br, gzip;
     ngx_http_fitnudge_cache_key_t                br_key;
     const ngx_http_fitnudge_cache_loc_conf_t    *clcf;
 
     clcf = ngx_http_get_module_loc_conf(r, ngx_http_fitnudge_cache_module);
 
-    br = clcf->brotli && clcf->gzip_min != 0 && ngx_http_fitnudge_cache_brotli_key(r, key, &br_key) == NGX_OK;
+    /* addresses are signed in the plain body, for each request; then nginx may compress it */
+    packed = clcf->gzip_min != 0 && !(ngx_http_fitnudge_route_of(r)->route->flags & FN_R_URLS);
+
+    br = clcf->brotli && packed && ngx_http_fitnudge_cache_brotli_key(r, key, &br_key) == NGX_OK;
 
     if (br && ngx_http_fitnudge_cache_look(r, &br_key, max_age_ms, 0, hit) == NGX_OK) {
         hit->coding = "br";
         return NGX_OK;
     }
 
-    gzip = clcf->gzip_min != 0 && !br;
+    gzip = packed && !br;
 
     if (ngx_http_fitnudge_cache_look(r, key, max_age_ms, gzip, hit) != NGX_OK) {
         return NGX_DECLINED;
     }
 
-    if (hit->coding == NULL && clcf->gzip_min != 0 && hit->body.len >= clcf->gzip_min && hit->body.len <= GZIP_MAX) {
+    if (hit->coding == NULL && packed && hit->body.len >= clcf->gzip_min && hit->body.len <= GZIP_MAX) {
         if (br) {
             ngx_http_fitnudge_cache_brotli(r, &br_key, hit);
 

@@ -32,6 +32,12 @@ typedef struct {
 ngx_int_t ngx_http_fitnudge_forward_headers(ngx_http_fitnudge_forward_t *fw, ngx_int_t *rc);
 ngx_int_t ngx_http_fitnudge_forward_body(ngx_http_fitnudge_forward_t *fw, fn_buf_t *body, ngx_int_t *rc);
 
+/* ngx_http_fitnudge_sealed.c: the body of a job for what somebody has signed, as FN_R_SEALED says. */
+ngx_int_t ngx_http_fitnudge_sealed_body(ngx_http_fitnudge_forward_t *fw, const ngx_str_t *text, fn_buf_t *body, ngx_int_t *rc);
+
+/* Bytes of a body that a route takes. */
+#define ngx_http_fitnudge_forward_body_max(route)  (((route)->flags & FN_R_SEALED) ? FN_SEALED_MAX : FN_BODY_MAX)
+
 /* Chooses the id and appends the envelope of a normalised body. NGX_OK or NGX_ERROR. */
 ngx_int_t ngx_http_fitnudge_forward_envelope(ngx_http_fitnudge_forward_t *fw, const fn_buf_t *body, fn_buf_t *out);
 

@@ -16,7 +16,10 @@
 
 
 /* Framing of a chunked body shares the buffer with its bytes. */
-#define BODY_BUFFER    (FN_BODY_MAX + 16 * 1024)
+#define BODY_FRAMES    (16 * 1024)
+
+/* Below it bodies of services may be larger, where nginx.conf has a location for it. */
+#define WEBHOOKS       "/api/v1/webhooks"
 
 #define JOB_TTL        "86400"
 #define QUEUE_MAX      10000           /* default of fitnudge_queue_max */
@@ -433,6 +436,11 @@ ngx_http_fitnudge_forward_reply(ngx_http_request_t *r, const fn_reply_env_t *env
         return ngx_http_fitnudge_error(r, NGX_HTTP_INTERNAL_SERVER_ERROR, NULL, NULL, NULL);
     }
 
+    /* the only one so far */
+    if (status == NGX_HTTP_OK && (ngx_http_fitnudge_route_of(r)->route->flags & FN_R_PAGE)) {
+        return ngx_http_fitnudge_mail_unsubscribed(r);
+    }
+
     for (i = 0; i < env->nheaders; i++) {
         p = ngx_pnalloc(r->pool, env->header_names[i].n + env->header_values[i].n + 1);
         if (p == NULL) {
@@ -737,6 +745,7 @@ ngx_http_fitnudge_forward_queue_age(ngx_conf_t *cf, ngx_command_t *cmd, void *co
 static char *
 ngx_http_fitnudge_forward_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 {
+    size_t                         max;
     ngx_http_core_loc_conf_t      *clcf;
     ngx_http_fitnudge_loc_conf_t  *flcf;
 
@@ -747,12 +756,18 @@ ngx_http_fitnudge_forward_merge_loc_conf(ngx_conf_t *cf, void *parent, void *chi
         return NGX_CONF_OK;
     }
 
-    if (clcf->client_body_buffer_size < BODY_BUFFER) {
-        clcf->client_body_buffer_size = BODY_BUFFER;
+    max = FN_BODY_MAX;
+
+    if (clcf->name.len >= sizeof(WEBHOOKS) - 1 && ngx_strncmp(clcf->name.data, WEBHOOKS, sizeof(WEBHOOKS) - 1) == 0) {
+        max = FN_SEALED_MAX;
     }
 
-    if (clcf->client_max_body_size == 0 || clcf->client_max_body_size > FN_BODY_MAX) {
-        clcf->client_max_body_size = FN_BODY_MAX;
+    if (clcf->client_body_buffer_size < max + BODY_FRAMES) {
+        clcf->client_body_buffer_size = max + BODY_FRAMES;
+    }
+
+    if (clcf->client_max_body_size == 0 || clcf->client_max_body_size > (off_t) max) {
+        clcf->client_max_body_size = max;
     }
 
     return NGX_CONF_OK;

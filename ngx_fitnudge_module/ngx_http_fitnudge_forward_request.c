@@ -16,7 +16,7 @@
 static ngx_int_t ngx_http_fitnudge_forward_if_match(ngx_http_fitnudge_forward_t *fw, ngx_int_t *rc);
 static ngx_uint_t ngx_http_fitnudge_forward_prefers_async(ngx_http_request_t *r);
 static ngx_uint_t ngx_http_fitnudge_forward_is_json(ngx_http_request_t *r);
-static ngx_int_t ngx_http_fitnudge_forward_read(ngx_http_request_t *r, ngx_str_t *text);
+static ngx_int_t ngx_http_fitnudge_forward_read(ngx_http_request_t *r, size_t max, ngx_str_t *text);
 static ngx_int_t ngx_http_fitnudge_forward_refresh_cookie(ngx_http_fitnudge_forward_t *fw, fn_buf_t *body,
     ngx_int_t *rc);
 static ngx_int_t ngx_http_fitnudge_forward_fingerprint(ngx_http_fitnudge_forward_t *fw,
@@ -48,7 +48,7 @@ ngx_http_fitnudge_forward_headers(ngx_http_fitnudge_forward_t *fw, ngx_int_t *rc
         return NGX_DECLINED;
     }
 
-    if (r->headers_in.content_length_n > FN_BODY_MAX) {
+    if (r->headers_in.content_length_n > ngx_http_fitnudge_forward_body_max(fw->route)) {
         *rc = ngx_http_fitnudge_error(r, NGX_HTTP_REQUEST_ENTITY_TOO_LARGE, NULL, NULL, NULL);
         return NGX_DECLINED;
     }
@@ -217,7 +217,7 @@ ngx_http_fitnudge_forward_body(ngx_http_fitnudge_forward_t *fw, fn_buf_t *body, 
     fn_field_error_t     err;
     ngx_http_request_t  *r = fw->request;
 
-    switch (ngx_http_fitnudge_forward_read(r, &text)) {
+    switch (ngx_http_fitnudge_forward_read(r, ngx_http_fitnudge_forward_body_max(fw->route), &text)) {
 
     case NGX_OK:
         break;
@@ -229,6 +229,10 @@ ngx_http_fitnudge_forward_body(ngx_http_fitnudge_forward_t *fw, fn_buf_t *body, 
     default:
         *rc = NGX_HTTP_INTERNAL_SERVER_ERROR;
         return NGX_DECLINED;
+    }
+
+    if (fw->route->flags & FN_R_SEALED) {
+        return ngx_http_fitnudge_sealed_body(fw, &text, body, rc);
     }
 
     if (fw->route->body == NULL) {
@@ -267,7 +271,7 @@ ngx_http_fitnudge_forward_body(ngx_http_fitnudge_forward_t *fw, fn_buf_t *body, 
 /* NGX_OK, NGX_DECLINED: too large, NGX_ERROR. */
 
 static ngx_int_t
-ngx_http_fitnudge_forward_read(ngx_http_request_t *r, ngx_str_t *text)
+ngx_http_fitnudge_forward_read(ngx_http_request_t *r, size_t max, ngx_str_t *text)
 {
     u_char       *p;
     size_t        size;
@@ -291,7 +295,7 @@ ngx_http_fitnudge_forward_read(ngx_http_request_t *r, ngx_str_t *text)
         size += ngx_buf_size(cl->buf);
     }
 
-    if (size > FN_BODY_MAX) {
+    if (size > max) {
         return NGX_DECLINED;
     }
 

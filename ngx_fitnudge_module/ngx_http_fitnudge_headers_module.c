@@ -142,6 +142,7 @@ ngx_http_fitnudge_headers_preaccess(ngx_http_request_t *r)
     /* reads and writes answer in JSON and nothing else */
 
     if (ctx->accept.len && m->route != NULL && (m->route->kind == FN_READ || m->route->kind == FN_WRITE)
+        && !(m->route->flags & FN_R_PAGE)
         && fn_accept_refuses_json((const char *) ctx->accept.data, ctx->accept.len))
     {
         return ngx_http_fitnudge_reject(r, NOT_ACCEPTABLE, "Accept", "media_type", NULL);

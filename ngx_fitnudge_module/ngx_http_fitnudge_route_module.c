@@ -28,6 +28,9 @@ static const ngx_http_fitnudge_local_t  ngx_http_fitnudge_locals[] = {
     { "jwks", ngx_http_fitnudge_jwks_handler },
     { "openapi", ngx_http_fitnudge_openapi_handler },
     { "job", ngx_http_fitnudge_job_handler },
+    { "mail_open", ngx_http_fitnudge_mail_open_handler },
+    { "mail_click", ngx_http_fitnudge_mail_click_handler },
+    { "mail_unsubscribe", ngx_http_fitnudge_mail_unsubscribe_handler },
     { NULL, NULL }
 };
 

@@ -1,6 +1,6 @@
 /*
- * Reads whose answers the pool is told of (FN_R_TOLD): a read changes nothing, and that somebody has seen an experiment's variant is a
- * change.  Nobody waits for the job; if Redis is away it is lost, and the next answer tells of it again.
+ * Jobs beside an answer: what the pool is told of reads (FN_R_TOLD), since that somebody has seen something is a change, and of links of
+ * mails.  Nobody waits for them; if Redis is away they are lost, and the answer is the same.
  */
 #include "ngx_http_fitnudge_forward.h"
 #include "ngx_fitnudge_redis.h"
@@ -13,29 +13,41 @@ static void ngx_http_fitnudge_told_done(ngx_fitnudge_op_t *op, ngx_int_t rc, voi
 void
 ngx_http_fitnudge_told(ngx_http_request_t *r, const fn_route_t *route)
 {
+    ngx_http_fitnudge_tell(r, route->function, NULL, "{}");
+}
+
+
+void
+ngx_http_fitnudge_tell(ngx_http_request_t *r, const char *job, const char *const *values, const char *text)
+{
     char                                  key[64];
     size_t                                lens[3];
-    fn_buf_t                              envelope = FN_BUF_INIT;
-    const char                           *argv[3];
+    fn_buf_t                              body = FN_BUF_INIT, envelope = FN_BUF_INIT;
     ngx_int_t                             rc;
+    ngx_uint_t                            i;
+    const char                           *argv[3];
+    const fn_field_t                     *f;
     ngx_fitnudge_op_t                    *op;
     ngx_http_fitnudge_forward_t           fw;
     const ngx_http_fitnudge_main_conf_t  *fmcf;
-
-    static const fn_buf_t  nothing = { "{}", 2, 3, 0 };
 
     ngx_memzero(&fw, sizeof(fw));
 
     fw.request = r;
     fw.ctx = ngx_http_fitnudge_ctx(r);
-    fw.route = route;
-    fw.job = fn_job_find(route->function, ngx_strlen(route->function));
+    fw.route = ngx_http_fitnudge_route_of(r)->route;
+    fw.job = fn_job_find(job, ngx_strlen(job));
     fw.if_match = -1;
     fw.async = 1;
 
-    rc = NGX_ERROR;
+    for (f = fw.route->params, i = 0; values != NULL && f != NULL && f->name != NULL; f++, i++) {
+        fw.values[i] = values[i];
+    }
 
-    if (fw.ctx != NULL && fw.job != NULL && ngx_http_fitnudge_forward_envelope(&fw, &nothing, &envelope) == NGX_OK) {
+    rc = NGX_ERROR;
+    fn_buf_adds(&body, text);
+
+    if (fw.ctx != NULL && fw.job != NULL && ngx_http_fitnudge_forward_envelope(&fw, &body, &envelope) == NGX_OK) {
         fmcf = ngx_http_fitnudge_main_conf(r);
         op = ngx_fitnudge_op_create(NULL, fmcf->redis_timeout, ngx_http_fitnudge_told_done, NULL);
 
@@ -52,9 +64,10 @@ ngx_http_fitnudge_told(ngx_http_request_t *r, const fn_route_t *route)
     }
 
     if (rc != NGX_OK) {
-        ngx_log_error(NGX_LOG_NOTICE, r->connection->log, 0, "fitnudge: the pool cannot be told of an answer of \"%s\"", route->function);
+        ngx_log_error(NGX_LOG_NOTICE, r->connection->log, 0, "fitnudge: the pool cannot be told by \"%s\"", job);
     }
 
+    fn_buf_free(&body);
     fn_buf_free(&envelope);
 }
 

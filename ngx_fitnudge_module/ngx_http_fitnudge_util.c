@@ -3,6 +3,8 @@
  * request, and the one way in which a finished body leaves.
  */
 #include "ngx_http_fitnudge.h"
+#include "../worker/libfitnudge/fn_r2.h"
+#include "../worker/libfitnudge/fn_time.h"
 
 #include <sys/random.h>
 
@@ -21,6 +23,7 @@ static ngx_int_t ngx_http_fitnudge_random(u_char *p, size_t n);
 static ngx_int_t ngx_http_fitnudge_traceparent_make(ngx_http_request_t *r, ngx_str_t *s);
 static ngx_uint_t ngx_http_fitnudge_traceparent_valid(const ngx_str_t *s);
 static ngx_int_t ngx_http_fitnudge_traceparent_downgrade(ngx_http_request_t *r, ngx_str_t *s);
+static ngx_int_t ngx_http_fitnudge_sign_urls(ngx_http_request_t *r, ngx_str_t *body, ngx_str_t *etag);
 static ngx_uint_t ngx_http_fitnudge_etag_matches(ngx_http_request_t *r, const ngx_str_t *etag);
 
 
@@ -467,6 +470,7 @@ ngx_http_fitnudge_send(ngx_http_request_t *r, ngx_uint_t status, const ngx_str_t
 {
     ngx_int_t                 rc;
     ngx_buf_t                *b;
+    ngx_str_t                 final, tag;
     ngx_chain_t               out;
     ngx_http_fitnudge_ctx_t  *ctx;
 
@@ -481,6 +485,21 @@ ngx_http_fitnudge_send(ngx_http_request_t *r, ngx_uint_t status, const ngx_str_t
     rc = ngx_http_discard_request_body(r);
     if (rc != NGX_OK) {
         return rc;
+    }
+
+    if (status == NGX_HTTP_OK && ctx->matched && ctx->match.route != NULL && (ctx->match.route->flags & FN_R_URLS)) {
+        final = *body;
+
+        if (etag != NULL) {
+            tag = *etag;
+        }
+
+        if (ngx_http_fitnudge_sign_urls(r, &final, etag != NULL ? &tag : NULL) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        body = &final;
+        etag = etag != NULL ? &tag : NULL;
     }
 
     ctx->answered = 1;
@@ -559,6 +578,44 @@ ngx_http_fitnudge_send(ngx_http_request_t *r, ngx_uint_t status, const ngx_str_t
     out.next = NULL;
 
     return ngx_http_output_filter(r, &out);
+}
+
+
+/* Puts signed addresses in place of objects, and a tag of what came of it, so that no client keeps addresses that are over. */
+
+static ngx_int_t
+ngx_http_fitnudge_sign_urls(ngx_http_request_t *r, ngx_str_t *body, ngx_str_t *etag)
+{
+    fn_buf_t                              out = FN_BUF_INIT;
+    ngx_int_t                             rc;
+    const ngx_http_fitnudge_main_conf_t  *fmcf;
+
+    rc = NGX_ERROR;
+    fmcf = ngx_http_fitnudge_main_conf(r);
+
+    if (fn_r2_sign_urls(&out, &fmcf->settings, (const char *) body->data, body->len, fn_now_ms()) == 0) {
+        body->len = out.len;
+        body->data = ngx_pnalloc(r->pool, out.len + 1);
+
+        if (etag != NULL) {
+            etag->len = NGX_FITNUDGE_ETAG_LEN;
+            etag->data = ngx_pnalloc(r->pool, etag->len);
+        }
+
+        if (body->data != NULL && (etag == NULL || etag->data != NULL)) {
+            ngx_memcpy(body->data, out.data, out.len);
+
+            if (etag != NULL) {
+                ngx_http_fitnudge_etag(etag->data, body->data, body->len);
+            }
+
+            rc = NGX_OK;
+        }
+    }
+
+    fn_buf_free(&out);
+
+    return rc;
 }
 
 

@@ -257,7 +257,7 @@ subtest 'leaving' => sub {
     my $other = login($u)->json;
     my %p = (token => $u->{token});
     call($s, POST => "/users/$_->[0]{id}/follow", token => $_->[1]{token}) for [$u, $v], [$v, $u];
-    $s->sql("INSERT INTO voices (id, user_id, key, bytes) VALUES (gen_random_uuid(), ?, 'voice/x.mp3', 1) RETURNING 1", $u->{id});
+    $s->sql("INSERT INTO media (user_id, kind, content_type, key, bytes, state, completed_at) VALUES (?, 'voice', 'audio/mpeg', 'voice/x.mp3', 1, 'ready', now()) RETURNING 1", $u->{id});
     error_ok(call($s, DELETE => '/users/me/delete', %p, json => { password => 'not mine 1' }), 400, 'a wrong password', field => 'password', constraint => 'match');
     error_ok(call($s, DELETE => '/users/me/delete', %p, json => {}), 400, 'none', field => 'password', constraint => 'required');
     my $res = call($s, DELETE => '/users/me/delete', %p, json => { password => $u->{password} });

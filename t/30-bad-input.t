@@ -38,6 +38,7 @@ for my $path (sort keys %{ $doc->{paths} }) {
             method => uc $method, path => $path, at => ($path =~ s/\{\w+\}/$some_id/gr), name => uc($method) . " $path",
             schema => resolve(resolve($op->{requestBody} // {})->{content}{'application/json'}{schema}),
             query => { map { $_->{name} => resolve($_->{schema}) } grep { $_->{in} eq 'query' } @params },
+            need => join('&', map { "$_->{name}=" . good($_->{name}, resolve($_->{schema})) } grep { $_->{in} eq 'query' && $_->{required} } @params),
             secured => scalar(@{ $op->{security} // $doc->{security} // [] } && !grep { !%$_ } @{ $op->{security} // $doc->{security} // [] }),
         };
     }
@@ -60,8 +61,9 @@ sub good ($name, $f) {
     return '2025-01-01' if $format eq 'date';
     return 'https://example.com/a.png' if $format =~ /\Aur[il]\z/;
     return 'UTC' if $name eq 'timezone';
-    return [0] if $type eq 'array';
+    return [($f->{items}{type} // '') eq 'object' ? { name => 'opened' } : 0] if $type eq 'array';
     return $name eq 'week' ? '2025-W01' : '08:00' if $f->{pattern};
+    return 'a' x $f->{minLength} if ($f->{minLength} // 0) > 12;
     return 'abcdefghijkl' if !defined $f->{maxLength} || $f->{maxLength} >= 12;
     return 'a' x $f->{maxLength};
 }
@@ -231,7 +233,7 @@ subtest 'paths' => sub {
         my $body = $op->{schema} ? encode_json(good_body($op->{schema})) : undef;
         for my $id ('x', '1', "${some_id}0", substr($some_id, 0, -1), $some_id =~ tr/-//dr, '%27', '%20', "$some_id%20", 'null', '-', '..%2f..', "'%20OR%201=1--",
             'a' x 1000, '%f0%9f%98%80', '%ff', "\%7B$some_id\%7D") {
-            my $at = $op->{path} =~ s/\{\w+\}/$id/r;
+            my $at = ($op->{path} =~ s/\{\w+\}/$id/r) . ($op->{need} ? "?$op->{need}" : '');
             error_ok(call($s, $op->{method}, $at, token => $token, (defined $body ? (body => $body) : ())), [404, 405], "$op->{name} with " . substr($id, 0, 40));
         }
     }

@@ -277,9 +277,11 @@ subtest 'OpenAPI' => sub {
     for my $path (sort keys %{ $doc->{paths} }) {
         for my $method (sort keys %{ $doc->{paths}{$path} }) {
             my $responses = $doc->{paths}{$path}{$method}{responses};
-            my ($ok) = grep { /\A2/ && $_ != 202 } sort keys %$responses;
+            my ($ok) = sort { ($a == 202) <=> ($b == 202) } grep { /\A[23]/ } keys %$responses;
             my $limited = $responses->{429} && $responses->{$ok}{headers}{'RateLimit-Remaining'};
-            push @{ $path =~ /health|openapi|jwks/ ? \@health : \@without }, "$method $path" if $path =~ /health|openapi|jwks/ ? $limited : !$limited;
+            # signed by us or by a service: many come from few addresses
+            my $free = $path =~ m{health|openapi|jwks|/webhooks/|/e/};
+            push @{ $free ? \@health : \@without }, "$method $path" if $free ? $limited : !$limited;
         }
     }
     is_deeply(\@without, [], 'limited routes say so');

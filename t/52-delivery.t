@@ -195,7 +195,7 @@ subtest 'speech' => sub {
     my $sound = $s->ua->get($at)->result;
     is($sound->code, 200, 'at which it is heard');
     is($sound->headers->content_type, 'audio/mpeg', 'as sound');
-    is($s->sql("SELECT count(*) FROM voices WHERE user_id = '$ann->{id}' AND motivation_id = '$message'"), 1, 'and written down');
+    is($s->sql("SELECT count(*) FROM media WHERE kind = 'voice' AND user_id = '$ann->{id}' AND motivation_id = '$message'"), 1, 'and written down');
     error_ok(call($s, POST => '/ai/voice', token => $pro->{token}, json => {}), 400, 'of nothing', constraint => 'required');
     error_ok(call($s, POST => '/ai/voice', token => $pro->{token}, json => { text => 'x', motivation_id => $message }), 400, 'of two things');
     error_ok(call($s, POST => '/ai/voice', token => $pro->{token}, json => { motivation_id => FitNudge::Test::Stack::uuid() }), 404, 'of what is not hers');

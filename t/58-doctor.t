@@ -4,7 +4,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use FitNudge::Test::Contract;
 use FitNudge::Test::Stack;
-use FitNudge::Util qw(slurp spew);
+use FitNudge::Util qw(free_port slurp spew);
 use Mojo::JSON qw(decode_json);
 use Test::More;
 
@@ -17,7 +17,7 @@ sub doctor ($file, @args) {
         open STDERR, '>&', \*STDOUT;
         my $env = $s->_sanitizer_env;
         $ENV{$_} = $env->{$_} for keys %$env;
-        exec $s->dir . '/bin/fitnudgectl', '-c', $file, @args, 'doctor' or die $!;
+        exec $s->dir . '/bin/fitnudgectl', '-c', $file, (grep { /^-/ } @args), 'doctor', grep { !/^-/ } @args or die $!;
     }
     local $/;
     my $text = <$out> // '';
@@ -26,8 +26,8 @@ sub doctor ($file, @args) {
 }
 
 # { check => { result, found, todo } }
-sub checks ($file = $conf) {
-    my ($rc, $text) = doctor($file, '--json');
+sub checks ($file = $conf, @args) {
+    my ($rc, $text) = doctor($file, '--json', @args);
     my %c = map { my $l = decode_json($_); ($l->{check} => $l) } split /\n/, $text;
     $c{rc} = $rc;
     return \%c;
@@ -85,10 +85,35 @@ $s->psql('-d', 'postgres', '-c', 'CREATE DATABASE empty');
 broken('an empty database', 'sqitch', qr/never deployed/, qr/sqitch/, other(sub { s/dbname=fitnudge user=fitnudge_pool/dbname=empty user=fitnudge_pool/ }));
 
 subtest 'mail' => sub {
-    my $c = checks(other(sub { s/fitnudge_worker \{/fitnudge_worker { smtp_host 127.0.0.1; smtp_from hello\@fitnudge.invalid;/ }));
+    my $mail = sub ($domain, $more = '') { other(sub { s/fitnudge_worker \{/fitnudge_worker { smtp_host 127.0.0.1; smtp_from hello\@$domain; $more/ }) };
+    my $c = checks($mail->('fitnudge.invalid'));
     is($c->{smtp}{result}, 'ok', 'is configured');
-    is($c->{"mail domain $_"}{result}, 'advice', "$_ of a domain that does not exist") for qw(SPF DMARC);
+    is($c->{"mail domain $_"}{result}, 'advice', "$_ of a domain that does not exist") for qw(SPF DKIM DMARC);
     is($c->{rc}, 0, 'advice is no failure');
+
+    my $key = `openssl genrsa 2048 2>/dev/null | openssl rsa -pubout -outform DER 2>/dev/null | base64 -w0`;
+    my $port = free_port('127.0.0.1');
+    $s->spawn('dns', { log => 'dns.log', death => 'TERM' }, $^X, $s->root . '/t/fakes/dns.pl', $port,
+        'good.example' => 'something else', 'good.example' => 'v=spf1 include:_spf.sendgrid.net ~all', '_dmarc.good.example' => 'v=DMARC1; p=quarantine; rua=mailto:dmarc@good.example',
+        'default._domainkey.good.example' => "v=DKIM1; k=rsa; p=$key", 's1._domainkey.bad.example' => 'v=DKIM1; p=', 'bad.example' => 'v=spf1 ~all', 'bad.example' => 'v=spf1 mx ~all',
+        '_dmarc.bad.example' => 'v=DMARC1; p=none');
+    my $at = "127.0.0.1:$port";
+    ok(poll(20, sub { ($c = checks($mail->('good.example'), $at))->{'mail domain SPF'}{result} eq 'ok' }), 'SPF') or diag($c->{'mail domain SPF'}{found});
+    is($c->{"mail domain $_"}{result}, 'ok', $_) or diag($c->{"mail domain $_"}{found}) for qw(DKIM DMARC);
+    like($c->{'mail domain DKIM'}{found}, qr/^default\._domainkey\.good\.example: /, 'where it was looked for');
+
+    $c = checks($mail->('bad.example', 'smtp_dkim_selector s1;'), $at);
+    is_deeply([map { $c->{"mail domain $_"}{result} } qw(SPF DKIM DMARC)], [qw(wrong wrong advice)], 'records that receivers do not take');
+    like($c->{'mail domain SPF'}{found}, qr/several/, 'two of them');
+    like($c->{'mail domain DKIM'}{found}, qr/revoked/, 'a key that is none');
+    like($c->{'mail domain DMARC'}{todo}, qr/p=quarantine/, 'a policy that is none');
+    is($c->{rc}, 1, 'is a failure');
+
+    $c = checks($mail->('other.example'), $at);
+    like($c->{"mail domain $_"}{found}, qr/no $_/, "$_ is missing") for qw(SPF DKIM DMARC);
+    like($c->{"mail domain $_"}{todo}, qr/publish/, 'what to do') for qw(SPF DKIM DMARC);
+    like(checks($mail->('good.example'), $_)->{'mail domain SPF'}{found}, qr/no answer/, "$_ is no name server") for '127.0.0.1', 'localhost:53', '127.0.0.1:0';
+    $s->stop_process('dns', 'TERM', 5);
 };
 
 $s->stop_redis;

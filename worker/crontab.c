@@ -10,6 +10,7 @@ const fn_cron_entry_t  fn_cron_entries[] = {
     { "weekly",     "5 * *",    FN_CRON_LAST, "clock.run",  "sums up the week where it is Monday morning" },
     { "partitions", "10 * *",   FN_CRON_LAST, "clock.run",  "makes and drops partitions of check-ins and inbox" },
     { "views",      "*/15 * *", FN_CRON_SKIP, "clock.tidy", "refreshes materialized views" },
+    { "media",      "25 * *",   FN_CRON_LAST, "clock.tidy", "deletes uploads that were never completed" },
     { "cleanup",    "20 3 *",   FN_CRON_LAST, "clock.tidy", "deletes what has been kept long enough" },
     { NULL, NULL, FN_CRON_SKIP, NULL, NULL }
 };

@@ -1,5 +1,5 @@
 -- Deploy fitnudge:delivery to pg
--- Devices, mails and speech, and the jobs that hand something to an outside service.
+-- Devices and mails, and the jobs that hand something to an outside service.
 
 BEGIN;
 
@@ -33,24 +33,14 @@ CREATE TABLE public.mails (
 CREATE INDEX idx_mails_user ON public.mails (user_id, created_at DESC);
 CREATE INDEX idx_mails_sending ON public.mails (created_at) WHERE status = 'sending';
 
--- Addresses that get no more than mails about their account: bounced, reported as spam, unsubscribed. Hashed, since they outlive the account.
+-- Addresses that get fewer mails, or none: pool.mail_stopped() says which. Hashed, since they outlive the account.
 CREATE TABLE public.mail_suppressions (
-    address_hash  bytea       NOT NULL PRIMARY KEY,
-    reason        text        NOT NULL CHECK (reason IN ('bounce', 'spam_report', 'unsubscribe')),
-    created_at    timestamptz NOT NULL DEFAULT now()
+    address_hash  bytea       NOT NULL,
+    reason        text        NOT NULL CHECK (reason IN ('bounce', 'blocked', 'spam_report', 'unsubscribe')),
+    until         timestamptz,
+    created_at    timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (address_hash, reason)
 );
-
--- Speech that was made.
-CREATE TABLE public.voices (
-    id             uuid        NOT NULL PRIMARY KEY,
-    user_id        uuid        NOT NULL REFERENCES public.users (id) ON DELETE CASCADE,
-    motivation_id  uuid        REFERENCES public.motivations (id) ON DELETE CASCADE,
-    key            text        NOT NULL,
-    bytes          bigint      NOT NULL CHECK (bytes >= 0),
-    created_at     timestamptz NOT NULL DEFAULT now()
-);
-CREATE INDEX idx_voices_user ON public.voices (user_id, created_at DESC);
-CREATE INDEX idx_voices_motivation ON public.voices (motivation_id) WHERE motivation_id IS NOT NULL;
 
 -- When operators were last told of something.
 CREATE TABLE public.alerts (
@@ -63,7 +53,7 @@ DO $$
 DECLARE
     t text;
 BEGIN
-    FOREACH t IN ARRAY ARRAY['devices', 'mails', 'voices'] LOOP
+    FOREACH t IN ARRAY ARRAY['devices', 'mails'] LOOP
         EXECUTE format('ALTER TABLE public.%I ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', t);
         EXECUTE format('CREATE POLICY own ON public.%I TO fitnudge_api '
                        'USING (user_id = NULLIF(current_setting(''request.user_id'', true), '''')::uuid)', t);
@@ -158,7 +148,7 @@ CREATE FUNCTION pool.address_hash(p_address text) RETURNS bytea
 LANGUAGE sql IMMUTABLE STRICT
 RETURN pool.digest(convert_to(lower(btrim(p_address)), 'UTF8'), 'sha256');
 
--- {"template","to","name","language","vars","secret"}. Mails about the account itself go to everybody, also to who is suspended; who has left
+-- {"template","to","name","language","vars","secret"}. pool.mail_stopped() says who gets which; who has left
 -- gets one more. "secret" is what only the pool can put into the mail (worker/jobs/account.c).
 CREATE FUNCTION jobs.mail_prepare(p_id uuid, p_user uuid, p_req jsonb) RETURNS pool.reply
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
@@ -184,9 +174,7 @@ BEGIN
             UPDATE public.mails SET status = 'unknown', content = NULL, ended_at = now() WHERE id = p_id RETURNING * INTO m;
         END IF;
     ELSE
-        v_stopped := b ->> 'template' NOT IN ('verification', 'password_reset', 'account_deleted', 'data_export', 'payment_failed', 'payment_receipt')
-                     AND (NOT u.is_visible
-                          OR EXISTS (SELECT FROM public.mail_suppressions s WHERE s.address_hash = pool.address_hash(b ->> 'to')));
+        v_stopped := pool.mail_stopped(p_user, b ->> 'template', b ->> 'to');
 
         INSERT INTO public.mails AS x (id, user_id, template, language, recipient, status, content, ended_at)
         VALUES (p_id, p_user, b ->> 'template', b ->> 'language', b ->> 'to', CASE WHEN v_stopped THEN 'suppressed' ELSE 'sending' END,
@@ -214,64 +202,18 @@ DECLARE
                           WHEN r IS NOT NULL AND NOT v_refused THEN 'sent'
                           WHEN r IS NULL AND p_ctx #> '{ctx,unanswered}' IS NOT NULL THEN 'unknown'
                           ELSE 'failed' END;
+    v_code int := (p_ctx #>> '{result,status}')::int;
 BEGIN
     UPDATE public.mails SET status = v_status, message_id = r ->> 'message_id', content = NULL, ended_at = now() WHERE id = p_id;
 
-    -- "there is no such address" is not said twice
-    IF v_refused AND (r ->> 'status')::int BETWEEN 500 AND 599 THEN
-        INSERT INTO public.mail_suppressions (address_hash, reason) VALUES (pool.address_hash(p_ctx #>> '{ctx,to}'), 'bounce')
-        ON CONFLICT DO NOTHING;
+    -- "there is no such address" is not said twice; but a server may mean something else by it, so it is asked again after a month
+    IF v_refused AND v_code BETWEEN 500 AND 599 THEN
+        INSERT INTO public.mail_suppressions AS s (address_hash, reason, until)
+        VALUES (pool.address_hash(p_ctx #>> '{ctx,to}'), CASE WHEN v_code IN (550, 551, 553) THEN 'bounce' ELSE 'blocked' END,
+                now() + CASE WHEN v_code IN (550, 551, 553) THEN interval '30 days' ELSE interval '1 day' END)
+        ON CONFLICT (address_hash, reason) DO UPDATE SET until = greatest(s.until, excluded.until) WHERE s.until IS NOT NULL;
     END IF;
     RETURN pool.ok(200, json_build_object('status', v_status)::text);
-END
-$$;
-
--- {"motivation_id"} or {"text"}, and {"voice"}.
-CREATE FUNCTION jobs.voice_prepare(p_id uuid, p_user uuid, p_req jsonb) RETURNS pool.reply
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
-DECLARE
-    b jsonb := p_req -> 'body';
-    u record;
-    v_text text := b ->> 'text';
-    v_tone text := b ->> 'voice';
-    v_language text;
-BEGIN
-    SELECT x.language, x.tone, x.plan INTO u FROM public.users x WHERE x.id = p_user;
-    IF NOT FOUND THEN
-        RETURN pool.not_found(p_req);
-    ELSIF u.plan = 'free' THEN
-        -- the token may be older than the plan
-        RETURN pool.error(p_req, 403, 'AUTHORIZATION_ERROR', 'This is part of the plans Pro and Elite.', NULL, 'plan');
-    ELSIF (b ? 'text') = (b ? 'motivation_id') THEN
-        RETURN pool.error(p_req, 400, 'VALIDATION_ERROR', 'Either text or motivation_id is needed.', 'text', 'required');
-    END IF;
-
-    IF b ? 'motivation_id' THEN
-        SELECT left(m.text, 500), coalesce(v_tone, m.tone), m.language INTO v_text, v_tone, v_language
-        FROM public.motivations m WHERE m.id = (b ->> 'motivation_id')::uuid AND m.user_id = p_user;
-        IF NOT FOUND THEN
-            RETURN pool.not_found(p_req);
-        END IF;
-    END IF;
-
-    RETURN pool.ok(0, json_build_object('text', v_text, 'tone', coalesce(v_tone, u.tone), 'language', coalesce(v_language, u.language),
-                                        'key', format('voice/%s/%s.mp3', p_user, p_id), 'content_type', 'audio/mpeg')::text);
-END
-$$;
-
--- The answer holds the key; its address is made when it is sent.
-CREATE FUNCTION jobs.voice_create(p_id uuid, p_user uuid, p_req jsonb, p_ctx jsonb) RETURNS pool.reply
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
-BEGIN
-    IF p_ctx #>> '{result,key}' IS NULL THEN
-        RETURN pool.ok(200, '{"key":null}');
-    END IF;
-
-    -- the message may have been deleted while it was spoken
-    INSERT INTO public.voices (id, user_id, motivation_id, key, bytes)
-    VALUES (p_id, p_user, (SELECT m.id FROM public.motivations m WHERE m.id = (p_req #>> '{body,motivation_id}')::uuid AND m.user_id = p_user),
-            p_ctx #>> '{result,key}', coalesce((p_ctx #>> '{result,bytes}')::bigint, 0));
-    RETURN pool.ok(200, json_build_object('key', p_ctx #>> '{result,key}')::text);
 END
 $$;
 
@@ -309,8 +251,8 @@ DECLARE
     f regprocedure;
 BEGIN
     FOR f IN SELECT p.oid::regprocedure FROM pg_proc p WHERE p.pronamespace = 'jobs'::regnamespace
-             AND p.proname ~ '^(devices_|push_|mail_|alert_|voice_|delivered)' LOOP
-        EXECUTE format('ALTER FUNCTION %s OWNER TO %I', f, CASE WHEN f::text ~ '^jobs\.(push_send|voice_)' THEN 'fitnudge_api' ELSE 'fitnudge_auth' END);
+             AND p.proname ~ '^(devices_|push_|mail_|alert_|delivered)' LOOP
+        EXECUTE format('ALTER FUNCTION %s OWNER TO %I', f, CASE WHEN f::text ~ '^jobs\.push_send' THEN 'fitnudge_api' ELSE 'fitnudge_auth' END);
         EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO fitnudge_pool', f);
     END LOOP;
 END

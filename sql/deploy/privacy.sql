@@ -26,7 +26,7 @@ CREATE TABLE public.personal_data (
 COMMENT ON COLUMN public.personal_data.place IS 'the smaller, the earlier in the export and the later in the purge';
 COMMENT ON COLUMN public.personal_data.user_columns IS 'a row is somebody''s who is named in one of them';
 COMMENT ON COLUMN public.personal_data.withheld IS 'columns that are not given out, such as hashes; {*}: none is. The reason is given out';
-COMMENT ON COLUMN public.personal_data.object_key IS 'column with the key of an object in the storage, which goes as well (job media.delete)';
+COMMENT ON COLUMN public.personal_data.object_key IS 'column with the key of an object in the storage, which the table''s own trigger deletes: so few rows go at a time';
 COMMENT ON COLUMN public.personal_data.bulk IS 'one person may have many: purged in batches. This and object_key take SELECT, DELETE and a policy of fitnudge_clock';
 COMMENT ON COLUMN public.personal_data.outlives IS 'why, and for how long, rows are there when the account is not';
 
@@ -41,12 +41,11 @@ INSERT INTO public.personal_data (relation, place, user_columns, withheld, reaso
     ('goals',               30, '{user_id}',                 '{}',              NULL,                                             NULL,  false, NULL),
     ('checkins',            40, '{user_id}',                 '{}',              NULL,                                             NULL,  true,  NULL),
     ('motivations',         40, '{user_id}',                 '{prompt_hash}',   'internal',                                       NULL,  true,  NULL),
-    ('voices',              60, '{user_id}',                 '{}',              NULL,                                             'key', true,  NULL),
     ('reminders',           40, '{user_id}',                 '{}',              NULL,                                             NULL,  false, NULL),
     ('weekly_summaries',    50, '{user_id}',                 '{}',              NULL,                                             NULL,  false, NULL),
     ('ai_usage',            50, '{user_id}',                 '{}',              NULL,                                             NULL,  false, NULL),
     ('devices',             50, '{user_id}',                 '{token}',         'secret',                                         NULL,  false, NULL),
-    ('mails',               50, '{user_id}',                 '{}',              NULL,                                             NULL,  false, NULL),
+    ('mails',               50, '{user_id}',                 '{content}',       'may hold a secret until it is sent',             NULL,  false, NULL),
     ('follows',             50, '{follower_id,followee_id}', '{}',              NULL,                                             NULL,  false, NULL),
     ('follow_counts',       50, '{user_id}',                 '{}',              NULL,                                             NULL,  false, NULL),
     ('user_consents',       50, '{user_id}',                 '{}',              NULL,                                             NULL,  false, NULL),
@@ -54,9 +53,6 @@ INSERT INTO public.personal_data (relation, place, user_columns, withheld, reaso
     ('inbox',               90, '{user_id}',                 '{*}',             'copies of answers, for seven days',              NULL,  false, 'answers to repeated requests: 7 days'),
     ('outbox',              90, '{user_id}',                 '{*}',             'work on its way, for seconds',                   NULL,  false, 'work on its way: seconds'),
     ('change_outbox',       90, '{user_id}',                 '{*}',             'notes that caches are stale, for seconds',       NULL,  false, 'notes to caches: seconds, at most 7 days');
-
-CREATE POLICY clock ON public.voices TO fitnudge_clock USING (true);
-GRANT SELECT, DELETE ON public.voices TO fitnudge_clock;
 
 RESET ROLE;
 
@@ -135,22 +131,17 @@ BEGIN
 END
 $$;
 
--- Up to p_limit rows of these users, and jobs for the objects they name. In a table of partitions a ctid is one of each: the condition
--- on the user makes the others nobody else's.
+-- Up to p_limit rows of these users. In a table of partitions a ctid is one of each: the condition on the user makes the others
+-- nobody else's.
 CREATE FUNCTION pool.purge_rows(p public.personal_data, p_users uuid[], p_limit int) RETURNS int
 LANGUAGE plpgsql AS $$
 DECLARE
     v_where text := pool.personal_where(p, 'ANY ($1)');
-    v_key text;
-    v_count int := 0;
+    v_count int;
 BEGIN
-    FOR v_key IN EXECUTE format('DELETE FROM public.%1$I t WHERE t.ctid = ANY (ARRAY(SELECT t.ctid FROM public.%1$I t WHERE %2$s LIMIT $2)) AND %2$s RETURNING %3$s',
-                                p.relation, v_where, coalesce('t.' || quote_ident(p.object_key), 'NULL::text')) USING p_users, p_limit LOOP
-        v_count := v_count + 1;
-        IF v_key IS NOT NULL THEN
-            PERFORM pool.follow('media.delete', NULL, jsonb_build_object('params', '{}'::jsonb, 'meta', '{}'::jsonb, 'body', jsonb_build_object('key', v_key)));
-        END IF;
-    END LOOP;
+    EXECUTE format('DELETE FROM public.%1$I t WHERE t.ctid = ANY (ARRAY(SELECT t.ctid FROM public.%1$I t WHERE %2$s LIMIT $2)) AND %2$s', p.relation, v_where)
+        USING p_users, p_limit;
+    GET DIAGNOSTICS v_count = ROW_COUNT;
     RETURN v_count;
 END
 $$;

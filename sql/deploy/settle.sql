@@ -84,12 +84,14 @@ BEGIN
 END
 $$;
 
--- Records the answer of a job, once: the second time the transaction fails on inbox_pkey and takes the effect back.
+-- Records the answer of a job, once: the second time the transaction fails on inbox_pkey and takes the effect back. A 503 is no
+-- outcome: it is answered and not kept, so that the same request may come again.
 CREATE FUNCTION pool.settle(p_id uuid, p_job text, p_user uuid, p_fingerprint text, p_reply pool.reply) RETURNS pool.settled
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 DECLARE
     v_day date;
     v_state text;
+    v_settled text := CASE p_reply.status WHEN 503 THEN 'failed' ELSE 'done' END;
 BEGIN
     PERFORM pool.guard_midnight(p_id), set_config('fitnudge.settled', '1', true);
     IF current_setting('fitnudge.commit', true) <> '' THEN
@@ -106,9 +108,9 @@ BEGIN
     END IF;
 
     INSERT INTO public.inbox AS i (job_id, day, job, user_id, fingerprint, state, status, body, headers)
-    VALUES (p_id, v_day, p_job, p_user, p_fingerprint, 'done', p_reply.status, p_reply.body, p_reply.headers)
+    VALUES (p_id, v_day, p_job, p_user, p_fingerprint, v_settled, p_reply.status, p_reply.body, p_reply.headers)
     ON CONFLICT (job_id, day) DO UPDATE
-        SET state = 'done', status = p_reply.status, body = p_reply.body, headers = p_reply.headers
+        SET state = v_settled, status = p_reply.status, body = p_reply.body, headers = p_reply.headers
         WHERE i.state <> 'done' AND i.fingerprint = p_fingerprint;
     IF NOT FOUND THEN
         RAISE unique_violation USING CONSTRAINT = 'inbox_pkey', MESSAGE = 'the job was settled before';

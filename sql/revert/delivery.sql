@@ -4,8 +4,6 @@ BEGIN;
 
 DROP FUNCTION jobs.delivered(uuid, uuid, jsonb, jsonb);
 DROP FUNCTION jobs.alert_prepare(uuid, uuid, jsonb);
-DROP FUNCTION jobs.voice_create(uuid, uuid, jsonb, jsonb);
-DROP FUNCTION jobs.voice_prepare(uuid, uuid, jsonb);
 DROP FUNCTION jobs.mail_send(uuid, uuid, jsonb, jsonb);
 DROP FUNCTION jobs.mail_prepare(uuid, uuid, jsonb);
 DROP FUNCTION pool.address_hash(text);
@@ -15,6 +13,6 @@ DROP FUNCTION jobs.push_send(uuid, uuid, jsonb, jsonb);
 DROP FUNCTION jobs.devices_delete(uuid, uuid, jsonb, jsonb);
 DROP FUNCTION jobs.devices_add(uuid, uuid, jsonb, jsonb);
 REVOKE EXECUTE ON FUNCTION pool.digest(bytea, text) FROM fitnudge_auth;
-DROP TABLE public.alerts, public.voices, public.mail_suppressions, public.mails, public.devices;
+DROP TABLE public.alerts, public.mail_suppressions, public.mails, public.devices;
 
 COMMIT;

@@ -11,7 +11,5 @@ DROP FUNCTION jobs.users_data(uuid, uuid, jsonb, jsonb);
 DROP FUNCTION api.users_data(uuid);
 DROP FUNCTION pool.personal_query(public.personal_data);
 DROP FUNCTION pool.personal_where(public.personal_data, text);
-DROP POLICY clock ON public.voices;
-REVOKE SELECT, DELETE ON public.voices FROM fitnudge_clock;
 DROP TABLE public.personal_data;
 COMMIT;

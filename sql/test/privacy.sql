@@ -61,7 +61,7 @@ INSERT INTO public.users (id, email, name, password_hash, birth_date) SELECT id,
 INSERT INTO public.goals (id, user_id, title, frequency, category) SELECT id, id, 'goal of ' || who, 3, 'gym' FROM u;
 INSERT INTO public.checkins (user_id, goal_id, date, status) SELECT id, id, current_date - n, CASE WHEN n = 1 THEN 'missed' ELSE 'done' END FROM u, generate_series(1, 4) n;
 INSERT INTO public.motivations (user_id, goal_id, text, tone, language, source) SELECT id, id, 'message to ' || who, 'calm', 'en', 'ai' FROM u;
-INSERT INTO public.voices (id, user_id, key, bytes) SELECT gen_random_uuid(), id, 'voice/' || who || '.mp3', 1 FROM u;
+INSERT INTO public.media (user_id, kind, content_type, key, bytes, state, completed_at) SELECT id, 'voice', 'audio/mpeg', 'voice/' || who || '.mp3', 1, 'ready', now() FROM u;
 INSERT INTO public.devices (user_id, platform, token) SELECT id, 'ios', 'device token of ' || who FROM u;
 INSERT INTO public.follows (follower_id, followee_id) SELECT a.id, b.id FROM u a, u b WHERE a.who = 'a' AND b.who = 'b';
 SELECT pool.enter((SELECT id FROM u WHERE who = 'a'));

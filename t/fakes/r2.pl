@@ -4,7 +4,8 @@
 #
 #   perl t/fakes/r2.pl daemon -l http://127.0.0.1:PORT        faults: t/lib/FitNudge/Fake.pm
 #
-# Access key AKIDEXAMPLE or FAKE_R2_KEY, secret in FAKE_R2_SECRET, one bucket, "media". GET /_fake/objects: {"key":{"type","bytes","sha256"}}.
+# Access key AKIDEXAMPLE or FAKE_R2_KEY, secret in FAKE_R2_SECRET, one bucket, "media". GET /_fake/objects: {"key":{"type","bytes","sha256"}};
+# POST /_fake/objects {"key","type","data"}: puts one there, whoever was allowed to.
 
 use Mojolicious::Lite -signatures;
 use Digest::SHA qw(hmac_sha256 hmac_sha256_hex sha256_hex);
@@ -80,6 +81,11 @@ sub handle ($c) {
 fake(app, 503 => sub ($c) { failed($c, 503, 'SlowDown', 'Reduce your request rate.') });
 get '/_fake/objects' => sub ($c) {
     $c->render(json => {map { $_ => {type => $object{$_}{type}, bytes => length $object{$_}{data}, sha256 => sha256_hex($object{$_}{data})} } keys %object});
+};
+post '/_fake/objects' => sub ($c) {
+    my $o = $c->req->json;
+    $object{$o->{key}} = {type => $o->{type}, data => $o->{data}};
+    $c->render(json => {ok => Mojo::JSON->true});
 };
 any [qw(GET PUT DELETE POST)] => '/*anything' => {anything => ''} => sub ($c) { service($c, \&handle) };
 app->start;

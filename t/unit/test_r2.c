@@ -223,6 +223,69 @@ START_TEST(test_head_delete)
 END_TEST
 
 
+/* Bodies in which SQL names objects. */
+START_TEST(test_urls)
+{
+    size_t    i;
+    fn_buf_t  out = FN_BUF_INIT, same = FN_BUF_INIT;
+
+    static const char *const  none[] = {
+        "{\"url\":\"r2:\"}", "{\"url\":\"r2:a//b\"}", "{\"url\":\"r2:../x\"}", "{\"upload_url\":\"r2:put:\"}", "{\"upload_url\":\"r2:put:99:5:image/png\"}",
+        "{\"upload_url\":\"r2:put:1:5:image/png:a\"}", "{\"upload_url\":\"r2:put:x:5:image/png:a\"}"
+    };
+    static const char *const  others[] = {
+        "", "{}", "[1,2]", "{\"title\":\"r2:a\"}", "{\"title\":\"url\\\":\\\"r2:a\"}", "{\"avatar_url\":\"https://x/r2:a\"}", "{\"url\": \"r2:a\"}"
+    };
+
+    begin();
+    r2();
+
+    ck_assert_int_eq(fn_r2_sign_urls(&out, &settings, "{\"url\":\"r2:private/u/a.png\",\"x\":1,\"voice_url\":\"r2:b\"}", 53, NOW_MS), 0);
+    ck_assert(strstr(out.data, "{\"url\":\"https://") == out.data && strstr(out.data, "/media/private/u/a.png?X-Amz") != NULL
+              && strstr(out.data, "\",\"x\":1,\"voice_url\":\"https://") != NULL && out.data[out.len - 1] == '}');
+
+    /* the same for a quarter of an hour */
+    ck_assert_int_eq(fn_r2_sign_urls(&same, &settings, "{\"url\":\"r2:private/u/a.png\",\"x\":1,\"voice_url\":\"r2:b\"}", 53,
+                                     NOW_MS / 900000 * 900000 + 899999), 0);
+    ck_assert_str_eq(same.data, out.data);
+
+    for (i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        fn_buf_reset(&out);
+        ck_assert_int_eq(fn_r2_sign_urls(&out, &settings, others[i], strlen(others[i]), NOW_MS), 0);
+        ck_assert(out.len == strlen(others[i]) && memcmp(out.len ? out.data : "", others[i], out.len) == 0);
+    }
+
+    for (i = 0; i < sizeof(none) / sizeof(none[0]); i++) {
+        fn_buf_reset(&out);
+        ck_assert_int_eq(fn_r2_sign_urls(&out, &settings, none[i], strlen(none[i]), NOW_MS), 0);
+        ck_assert_msg(strstr(out.data, "rl\":null}") != NULL, "%s: %s", none[i], out.data);
+    }
+
+    /* to upload, as long as it was allowed */
+    fn_buf_reset(&out);
+    fn_buf_reset(&same);
+    fn_buf_addf(&same, "{\"upload_url\":\"r2:put:%lld:5:image/png:a\"}", (long long) NOW_MS / 1000 + 60);
+    ck_assert_int_eq(fn_r2_sign_urls(&out, &settings, same.data, same.len, NOW_MS), 0);
+    ck_assert(strstr(out.data, "X-Amz-Expires=60&") != NULL && strstr(out.data, "content-length%3Bcontent-type") != NULL);
+    fn_buf_reset(&out);
+    ck_assert_int_eq(fn_r2_sign_urls(&out, &settings, same.data, same.len, NOW_MS + 60000), 0);
+    ck_assert_str_eq(out.data, "{\"upload_url\":null}");
+
+    /* no storage; and what is no JSON is not read past its end */
+    set(r2_bucket, "");
+    fn_buf_reset(&out);
+    ck_assert_int_eq(fn_r2_sign_urls(&out, &settings, "{\"url\":\"r2:a\"}", 14, NOW_MS), 0);
+    ck_assert_str_eq(out.data, "{\"url\":null}");
+    fn_buf_reset(&out);
+    ck_assert_int_eq(fn_r2_sign_urls(&out, &settings, "{\"url\":\"r2:a", 12, NOW_MS), 0);
+
+    fn_buf_free(&out);
+    fn_buf_free(&same);
+    end();
+}
+END_TEST
+
+
 /* Questions that change nothing. */
 START_TEST(test_probes)
 {
@@ -298,6 +361,7 @@ r2_suite(void)
     fn_add(tc, test_client);
     fn_add(tc, test_put);
     fn_add(tc, test_head_delete);
+    fn_add(tc, test_urls);
     fn_add(tc, test_probes);
     fn_add(tc, test_hostile);
     suite_add_tcase(s, tc);

@@ -18,6 +18,24 @@ START_TEST(test_match)
     ck_assert(m.route && strcmp(m.route->function, "checkins.create") == 0);
     ck_assert(m.nparams == 1 && span_is(&m.params[0], "x"));
 
+    /* a suffix belongs to the row, not to the parameter */
+    fn_route_match(&m, FN_GET, "/api/v1/e/o/x.gif", 17);
+    ck_assert(m.route && m.nparams == 1 && span_is(&m.params[0], "x"));
+    fn_route_match(&m, FN_GET, "/api/v1/e/o/x.gif.gif", 21);
+    ck_assert(m.route && span_is(&m.params[0], "x.gif"));
+    fn_route_match(&m, FN_GET, "/api/v1/e/o/.gif", 16);
+    ck_assert(m.route == NULL && m.allowed == 0);
+    fn_route_match(&m, FN_GET, "/api/v1/e/o/x.gi", 16);
+    ck_assert(m.route == NULL && m.allowed == 0);
+    fn_route_match(&m, FN_GET, "/api/v1/e/o/x.gif/y", 19);
+    ck_assert(m.route == NULL && m.allowed == 0);
+
+    /* a path that is written out comes before one with a parameter, in any order of rows */
+    fn_route_match(&m, FN_DELETE, "/api/v1/media/uploads", 21);
+    ck_assert(m.route == NULL && m.allowed == 1u << FN_POST);
+    fn_route_match(&m, FN_DELETE, "/api/v1/media/upload", 20);
+    ck_assert(m.route && m.nparams == 1);
+
     fn_route_match(&m, FN_PUT, "/api/v1/goals", 13);
     ck_assert(m.route == NULL && m.allowed != 0);
 
@@ -51,6 +69,8 @@ START_TEST(test_table)
         /* by its tags it is known when a user must not be sent to a replica */
         ck_assert_msg(!(r->flags & FN_R_REPLICA)
                       || (r->kind == FN_READ && r->cache.tags != NULL && !(r->flags & FN_R_SLOW)), "%s: replica", r->path);
+        ck_assert_msg(!(r->flags & FN_R_SEALED) || (r->kind == FN_WRITE && r->who == FN_ANYONE && r->body == NULL), "%s: sealed", r->path);
+        ck_assert_msg(!(r->flags & FN_R_PAGE) || r->kind != FN_READ, "%s: page", r->path);
         ck_assert_msg(!(r->flags & FN_R_SLOW) || r->kind == FN_READ, "%s: slow", r->path);
 
         /* each {name} of the path is the next path parameter */

@@ -39,8 +39,8 @@ int fn_ctl_cmd_show(fn_ctl_t *c, int argc, char **argv);
 int fn_ctl_cmd_dead(fn_ctl_t *c, int argc, char **argv);
 int fn_ctl_cmd_breaker(fn_ctl_t *c, int argc, char **argv);
 
-/* Needs no Redis, which may be what is wrong. online: outside services are asked as well. */
-int fn_ctl_doctor(const char *conf, int json, int online);
+/* Needs no Redis, which may be what is wrong. online: outside services are asked as well. resolver: ip:port of a name server, or NULL. */
+int fn_ctl_doctor(const char *conf, int json, int online, const char *resolver);
 
 int fn_ctl_cmd_budget(fn_ctl_t *c, int argc, char **argv);
 int fn_ctl_cmd_cron(fn_ctl_t *c, int argc, char **argv);

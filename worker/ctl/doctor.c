@@ -3,22 +3,15 @@
  * It changes nothing, and goes on after what is wrong, so that one run tells all.
  */
 #define _GNU_SOURCE
-#include <arpa/nameser.h>
-#include <netdb.h>
-#include <netinet/in.h>
-#include <resolv.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-
-#include <libpq-fe.h>
 
 #include "../libfitnudge/fn_conf.h"
 #include "../libfitnudge/fn_jobs.h"
 #include "../libfitnudge/fn_time.h"
-#include "ctl.h"
+#include "doctor.h"
 #include "online.h"
 
 #define FN_REDIS_LEAST      7           /* scripts with flags */
@@ -27,22 +20,11 @@
 #define FN_SKEW_WRONG_MS    5000        /* deadlines of requests are seconds */
 #define FN_TEXT_MAX         512
 
-typedef enum { FN_FINE, FN_OFF, FN_ADVICE, FN_WRONG } fn_verdict_e;
-
-typedef struct {
-    const fn_settings_t  *settings;
-    int                   json;
-    unsigned              wrong, advice;
-    PGconn               *db;
-    fn_redis_t            redis;
-} fn_doctor_t;
-
 static const char *const  fn_verdicts[] = { "ok", "off", "advice", "wrong" };
 
 
-/* todo: what to do about it, NULL only when there is nothing. */
-static void __attribute__((format(printf, 5, 6)))
-say(fn_doctor_t *d, fn_verdict_e verdict, const char *what, const char *todo, const char *fmt, ...)
+void
+fn_doctor_say(fn_doctor_t *d, fn_verdict_e verdict, const char *what, const char *todo, const char *fmt, ...)
 {
     char      text[FN_TEXT_MAX];
     va_list   ap;
@@ -94,7 +76,7 @@ skew(fn_doctor_t *d, const char *what, uint64_t theirs, uint64_t before, uint64_
     /* their clock was read somewhere between our two */
     off = theirs < before ? before - theirs : theirs > after ? theirs - after : 0;
 
-    say(d, off >= FN_SKEW_WRONG_MS ? FN_WRONG : off >= FN_SKEW_WARN_MS ? FN_ADVICE : FN_FINE, what,
+    fn_doctor_say(d, off >= FN_SKEW_WRONG_MS ? FN_WRONG : off >= FN_SKEW_WARN_MS ? FN_ADVICE : FN_FINE, what,
         off >= FN_SKEW_WARN_MS ? "let a time service (chrony, systemd-timesyncd) set the clocks of all machines" : NULL,
         "%llu.%03u s apart from this machine", (unsigned long long) off / 1000, (unsigned) (off % 1000));
 }
@@ -146,15 +128,15 @@ doctor_connect(fn_doctor_t *d)
     d->db = PQconnectdbParams(keys, values, 1);
 
     if (d->db == NULL || PQstatus(d->db) != CONNECTION_OK) {
-        say(d, FN_WRONG, "postgres", "start PostgreSQL, or correct postgres and postgres_password in fitnudge_worker { }",
+        fn_doctor_say(d, FN_WRONG, "postgres", "start PostgreSQL, or correct postgres and postgres_password in fitnudge_worker { }",
             "%s", d->db ? PQerrorMessage(d->db) : "no memory");
         return -1;
     }
 
-    say(d, FN_FINE, "postgres", NULL, "connected to %s as %s", PQdb(d->db), PQuser(d->db));
+    fn_doctor_say(d, FN_FINE, "postgres", NULL, "connected to %s as %s", PQdb(d->db), PQuser(d->db));
 
     version = PQserverVersion(d->db);
-    say(d, version >= FN_POSTGRES_LEAST ? FN_FINE : FN_WRONG, "postgres version",
+    fn_doctor_say(d, version >= FN_POSTGRES_LEAST ? FN_FINE : FN_WRONG, "postgres version",
         version >= FN_POSTGRES_LEAST ? NULL : "upgrade to PostgreSQL 15 or later", "%d.%d", version / 10000, version % 10000);
 
     return 0;
@@ -195,7 +177,7 @@ doctor_functions(fn_doctor_t *d)
         }
     }
 
-    say(d, count ? FN_WRONG : FN_FINE, "migrations", count ? "run sqitch deploy in sql/ as it belongs to this version" : NULL,
+    fn_doctor_say(d, count ? FN_WRONG : FN_FINE, "migrations", count ? "run sqitch deploy in sql/ as it belongs to this version" : NULL,
         count ? "%u functions are missing: %s%s" : "every job has its SQL functions", count, missing, count > 3 ? ", ..." : "");
 }
 
@@ -211,14 +193,14 @@ doctor_sqitch(fn_doctor_t *d)
     /* whoever may not look into the schema is told so, and not that there is nothing */
     if (!failed && strcmp(v, "none") == 0) {
         v = query(d, "SELECT count(*) FROM pg_namespace WHERE nspname = 'sqitch'", &failed);
-        say(d, strcmp(v, "0") == 0 ? FN_WRONG : FN_FINE, "sqitch",
+        fn_doctor_say(d, strcmp(v, "0") == 0 ? FN_WRONG : FN_FINE, "sqitch",
             strcmp(v, "0") == 0 ? "deploy the database with sqitch (docs/operations.md), not by hand" : NULL,
             strcmp(v, "0") == 0 ? "this database was never deployed" : "the database was deployed by sqitch");
         return;
     }
 
     v = query(d, "SELECT count(*) || ' changes, the last is ' || (array_agg(change ORDER BY committed_at DESC))[1] FROM sqitch.changes", &failed);
-    say(d, FN_FINE, "sqitch", NULL, "%s", failed ? "the database was deployed by sqitch" : v);
+    fn_doctor_say(d, FN_FINE, "sqitch", NULL, "%s", failed ? "the database was deployed by sqitch" : v);
 }
 
 
@@ -230,11 +212,11 @@ doctor_roles(fn_doctor_t *d)
 
     v = query(d, "SELECT coalesce(string_agg(r, ', '), '') FROM unnest(ARRAY['fitnudge_owner','fitnudge_api','fitnudge_edge','fitnudge_pool']) r "
                  "WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = r)", &failed);
-    say(d, failed || *v ? FN_WRONG : FN_FINE, "roles", failed || *v ? "run sqitch deploy in sql/: it makes the roles" : NULL,
+    fn_doctor_say(d, failed || *v ? FN_WRONG : FN_FINE, "roles", failed || *v ? "run sqitch deploy in sql/: it makes the roles" : NULL,
         *v ? "missing: %s" : "all are there%s", v);
 
     v = query(d, "SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user", &failed);
-    say(d, strcmp(v, "f") == 0 ? FN_FINE : FN_WRONG, "pool role",
+    fn_doctor_say(d, strcmp(v, "f") == 0 ? FN_FINE : FN_WRONG, "pool role",
         strcmp(v, "f") == 0 ? NULL : "connect as fitnudge_pool: row level security does not bind this role",
         "%s %s", PQuser(d->db), strcmp(v, "f") == 0 ? "has no more rights than it needs" : "is above row level security");
 }
@@ -254,19 +236,19 @@ doctor_postgres(fn_doctor_t *d)
     }
 
     v = query(d, "SELECT pg_is_in_recovery()", &failed);
-    say(d, strcmp(v, "f") == 0 ? FN_FINE : FN_WRONG, "postgres primary",
+    fn_doctor_say(d, strcmp(v, "f") == 0 ? FN_FINE : FN_WRONG, "postgres primary",
         strcmp(v, "f") == 0 ? NULL : "name the primary in postgres, replicas belong to fitnudge_postgres_replica",
         strcmp(v, "f") == 0 ? "it takes writes" : "it is a replica");
 
     v = query(d, "SELECT current_setting('fsync') || ' ' || current_setting('full_page_writes')", &failed);
-    say(d, strcmp(v, "on on") == 0 ? FN_FINE : FN_WRONG, "postgres durability",
+    fn_doctor_say(d, strcmp(v, "on on") == 0 ? FN_FINE : FN_WRONG, "postgres durability",
         strcmp(v, "on on") == 0 ? NULL : "set fsync = on and full_page_writes = on: a crash of the machine loses data",
         "fsync, full_page_writes: %s", v);
 
     wanted = (long) ((s->sql_processes_max > 0 ? s->sql_processes_max : s->sql_processes)
                      + (s->auth_processes_max > 0 ? s->auth_processes_max : s->auth_processes) + 1) * 2;
     most = strtol(query(d, "SHOW max_connections", &failed), NULL, 10);
-    say(d, wanted < most ? FN_FINE : FN_WRONG, "postgres connections",
+    fn_doctor_say(d, wanted < most ? FN_FINE : FN_WRONG, "postgres connections",
         wanted < most ? NULL : "raise max_connections, or lower sql_processes_max and auth_processes_max",
         "max_connections %ld, this pool may have %ld during a reload, and the edge its own", most, wanted);
 
@@ -313,10 +295,10 @@ doctor_config(fn_doctor_t *d, const char *name, const char *want, const char *to
     v = a && a->type == REDIS_REPLY_ARRAY && a->elements == 2 ? a->element[1]->str : NULL;
 
     if (v == NULL) {
-        say(d, FN_ADVICE, name, "allow CONFIG GET, or look yourself", "Redis does not say; it should be %s", want);
+        fn_doctor_say(d, FN_ADVICE, name, "allow CONFIG GET, or look yourself", "Redis does not say; it should be %s", want);
 
     } else {
-        say(d, strcmp(v, want) == 0 ? FN_FINE : otherwise, name, strcmp(v, want) == 0 ? NULL : todo, "%s", v);
+        fn_doctor_say(d, strcmp(v, want) == 0 ? FN_FINE : otherwise, name, strcmp(v, want) == 0 ? NULL : todo, "%s", v);
     }
 
     if (a != NULL) {
@@ -335,16 +317,16 @@ doctor_redis_state(fn_doctor_t *d)
     a = fn_redis_command(&d->redis, "INFO");
 
     if (a == NULL || a->type != REDIS_REPLY_STRING) {
-        say(d, FN_ADVICE, "redis version", "allow INFO, or look yourself: it has to be 7.0 or later", "Redis does not say");
+        fn_doctor_say(d, FN_ADVICE, "redis version", "allow INFO, or look yourself: it has to be 7.0 or later", "Redis does not say");
 
     } else {
         v = info(a->str, "redis_version");
         ok = strtol(v, NULL, 10) >= FN_REDIS_LEAST;
-        say(d, ok ? FN_FINE : FN_WRONG, "redis version", ok ? NULL : "upgrade to Redis 7.0 or later", "%s", v);
+        fn_doctor_say(d, ok ? FN_FINE : FN_WRONG, "redis version", ok ? NULL : "upgrade to Redis 7.0 or later", "%s", v);
 
         v = info(a->str, "aof_last_write_status");
         ok = strcmp(v, "ok") == 0 || *v == '\0';
-        say(d, ok ? FN_FINE : FN_WRONG, "redis disk", ok ? NULL : "make room on the disk of Redis' data, and look at its log",
+        fn_doctor_say(d, ok ? FN_FINE : FN_WRONG, "redis disk", ok ? NULL : "make room on the disk of Redis' data, and look at its log",
             "the last write to the AOF: %s", *v ? v : "none");
     }
 
@@ -363,12 +345,12 @@ doctor_redis(fn_doctor_t *d)
     fn_redis_init(&d->redis, d->settings, 5000);
 
     if (fn_redis_connect(&d->redis) != 0) {
-        say(d, FN_WRONG, "redis", "start Redis, or correct fitnudge_redis and fitnudge_redis_password", "no connection to %s",
+        fn_doctor_say(d, FN_WRONG, "redis", "start Redis, or correct fitnudge_redis and fitnudge_redis_password", "no connection to %s",
             d->settings->redis);
         return;
     }
 
-    say(d, FN_FINE, "redis", NULL, "connected to %s", d->settings->redis);
+    fn_doctor_say(d, FN_FINE, "redis", NULL, "connected to %s", d->settings->redis);
 
     doctor_redis_state(d);
     doctor_config(d, "maxmemory-policy", "noeviction", "set maxmemory-policy noeviction: any other one throws away jobs", FN_WRONG);
@@ -404,7 +386,7 @@ doctor_kernel(fn_doctor_t *d)
         (void) fclose(f);
     }
 
-    say(d, c == '1' ? FN_ADVICE : FN_FINE, "sched_autogroup_enabled",
+    fn_doctor_say(d, c == '1' ? FN_ADVICE : FN_FINE, "sched_autogroup_enabled",
         c == '1' ? "install conf/sysctl.d/fitnudge.conf and run sysctl --system" : NULL, "%c%s", c == EOF ? '0' : c,
         c == '1' ? ": processes are scheduled by session, which slows down the pool beside others" : "");
 }
@@ -436,102 +418,27 @@ doctor_services(fn_doctor_t *d)
         (void) snprintf(todo, sizeof(todo), "to switch it on set %s in fitnudge_worker { }", services[i].settings);
 
         if (services[i].a != NULL && services[i].b != NULL) {
-            say(d, FN_FINE, services[i].name, NULL, "configured");
+            fn_doctor_say(d, FN_FINE, services[i].name, NULL, "configured");
 
         } else if (services[i].a == NULL && services[i].b == NULL) {
-            say(d, FN_OFF, services[i].name, todo, "not configured");
+            fn_doctor_say(d, FN_OFF, services[i].name, todo, "not configured");
 
         } else {
-            say(d, FN_WRONG, services[i].name, todo, "half configured");
+            fn_doctor_say(d, FN_WRONG, services[i].name, todo, "half configured");
         }
     }
-}
-
-
-/* A TXT record of the name that begins with `begin`: 1, 0 = none, -1 = nobody answers. */
-static int
-doctor_txt(const char *name, const char *begin)
-{
-    int                   n, i, found;
-    ns_msg                msg;
-    ns_rr                 rr;
-    size_t                len;
-    unsigned char         answer[8192];
-    struct __res_state    state;
-
-    memset(&state, 0, sizeof(state));
-
-    if (res_ninit(&state) != 0) {
-        return -1;
-    }
-
-    state.retrans = 2;
-    state.retry = 2;
-
-    n = res_nquery(&state, name, ns_c_in, ns_t_txt, answer, sizeof(answer));
-    found = n >= 0 ? 0 : state.res_h_errno == HOST_NOT_FOUND || state.res_h_errno == NO_DATA ? 0 : -1;
-    res_nclose(&state);
-
-    if (n < 0 || ns_initparse(answer, n < (int) sizeof(answer) ? n : (int) sizeof(answer), &msg) != 0) {
-        return found;
-    }
-
-    len = strlen(begin);
-
-    for (i = 0; i < ns_msg_count(msg, ns_s_an) && found == 0; i++) {
-        /* the first character-string of the record: a byte of length, then text (RFC 1035 section 3.3.14) */
-        if (ns_parserr(&msg, ns_s_an, i, &rr) == 0 && ns_rr_type(rr) == ns_t_txt && ns_rr_rdlen(rr) > len
-            && ns_rr_rdata(rr)[0] >= len && strncasecmp((const char *) ns_rr_rdata(rr) + 1, begin, len) == 0)
-        {
-            found = 1;
-        }
-    }
-
-    return found;
-}
-
-
-static void
-doctor_record(fn_doctor_t *d, const char *what, const char *name, const char *begin, const char *todo)
-{
-    int  rc;
-
-    rc = doctor_txt(name, begin);
-
-    say(d, rc == 1 ? FN_FINE : FN_ADVICE, what, rc == 1 ? NULL : rc == 0 ? todo : "look whether this machine's resolver works",
-        rc == 1 ? "%s has a record" : rc == 0 ? "%s has no such record" : "no answer about %s", name);
-}
-
-
-static void
-doctor_mail(fn_doctor_t *d)
-{
-    char         name[300];
-    const char  *from, *at;
-
-    from = d->settings->smtp_from ? d->settings->smtp_from : d->settings->smtp_username;
-    at = from ? strrchr(from, '@') : NULL;
-
-    if (d->settings->smtp_host == NULL || at == NULL || strlen(at + 1) > 253) {
-        say(d, FN_OFF, "mail domain", "set smtp_host and smtp_from to send mails", "no mail is sent");
-        return;
-    }
-
-    doctor_record(d, "mail domain SPF", at + 1, "v=spf1", "publish a TXT record v=spf1 that names the mail server, or mails go to spam");
-    (void) snprintf(name, sizeof(name), "_dmarc.%s", at + 1);
-    doctor_record(d, "mail domain DMARC", name, "v=DMARC1", "publish a TXT record v=DMARC1 at _dmarc of the domain, or mails go to spam");
 }
 
 
 static void
 doctor_said(void *data, const fn_online_t *o)
 {
-    say(data, o->ok ? FN_FINE : FN_WRONG, o->check, o->todo, "%s", o->found);
+    fn_doctor_say(data, o->ok ? FN_FINE : FN_WRONG, o->check, o->todo, "%s", o->found);
 }
 
 
 int
-fn_ctl_doctor(const char *conf, int json, int online)
+fn_ctl_doctor(const char *conf, int json, int online, const char *resolver)
 {
     char           err[1024];
     fn_doctor_t    d;
@@ -539,23 +446,24 @@ fn_ctl_doctor(const char *conf, int json, int online)
 
     memset(&d, 0, sizeof(d));
     d.json = json;
+    d.resolver = resolver;
     d.settings = &s;
 
     if (fn_conf_load(conf, &s, err, sizeof(err)) != 0) {
-        say(&d, FN_WRONG, "configuration", "correct the line; nginx -t and fitnudge-worker -t check the file", "%s", err);
+        fn_doctor_say(&d, FN_WRONG, "configuration", "correct the line; nginx -t and fitnudge-worker -t check the file", "%s", err);
         return 1;
     }
 
-    say(&d, FN_FINE, "configuration", NULL, "%s", conf);
+    fn_doctor_say(&d, FN_FINE, "configuration", NULL, "%s", conf);
 
     doctor_postgres(&d);
     doctor_redis(&d);
     doctor_kernel(&d);
     doctor_services(&d);
-    doctor_mail(&d);
+    fn_doctor_mail(&d);
 
     if (strcmp(s.cron, "off") == 0) {
-        say(&d, FN_OFF, "cron", "to switch it on set cron on in fitnudge_worker { }", "nothing is begun by the clock");
+        fn_doctor_say(&d, FN_OFF, "cron", "to switch it on set cron on in fitnudge_worker { }", "nothing is begun by the clock");
     }
 
     if (online) {

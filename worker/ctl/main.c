@@ -48,8 +48,9 @@ static const struct {
                                        "                               requests are refused with 503, on every edge\n"
                                        "  maintenance off              and answered again\n"
                                        "  maintenance status           whether they are" },
-    { "doctor", 0, 1, NULL,            "doctor [--online]            whether all that the system needs is right, and what to do;\n"
-                                       "                               online: also whether outside services accept our keys" },
+    { "doctor", 0, 2, NULL,            "doctor [--online] [ip:port]  whether all that the system needs is right, and what to do;\n"
+                                       "                               online: also whether outside services accept our keys;\n"
+                                       "                               ip:port: of the name server to ask about the mail domain" },
     { "cron",  0, 2, fn_ctl_cmd_cron,  "cron ls                      what happens by the clock: when next, when last, what came of it\n"
                                        "  cron run <name>              begins a run now" },
     { "budget", 0, 0, fn_ctl_cmd_budget,
@@ -97,9 +98,10 @@ fn_ctl_lane(const char *name)
 static int
 fn_ctl_run(fn_ctl_t *c, const char *conf, int argc, char **argv)
 {
-    int            rc;
+    int            rc, k, online;
     char           err[1024];
     size_t         i;
+    const char    *resolver;
     fn_settings_t  s;
 
     for (i = 0; fn_commands[i].name != NULL && strcmp(fn_commands[i].name, argv[0]) != 0; i++) { /* void */ }
@@ -115,12 +117,20 @@ fn_ctl_run(fn_ctl_t *c, const char *conf, int argc, char **argv)
     }
 
     if (fn_commands[i].run == NULL) {
-        if (argc == 2 && strcmp(argv[1], "--online") != 0) {
-            (void) fprintf(stderr, "usage: fitnudgectl %s\n", fn_commands[i].help);
-            return 2;
+        for (online = 0, resolver = NULL, k = 1; k < argc; k++) {
+            if (strcmp(argv[k], "--online") == 0 && !online) {
+                online = 1;
+
+            } else if (strchr(argv[k], ':') != NULL && resolver == NULL) {
+                resolver = argv[k];
+
+            } else {
+                (void) fprintf(stderr, "usage: fitnudgectl %s\n", fn_commands[i].help);
+                return 2;
+            }
         }
 
-        return fn_ctl_doctor(conf, c->json, argc == 2);
+        return fn_ctl_doctor(conf, c->json, online, resolver);
     }
 
     if (fn_conf_load(conf, &s, err, sizeof(err)) != 0) {

@@ -5,8 +5,6 @@
  */
 #include <string.h>
 
-#include "../libfitnudge/fn_time.h"
-#include "../providers/r2.h"
 #include "jobs.h"
 #include "json_get.h"
 
@@ -70,43 +68,4 @@ fn_deliver_joined(const char *ctx, size_t ctx_len, const char *result, size_t re
     fn_deliver_context(commit_ctx, ctx, ctx_len, result, result_len, 0);
 
     return commit_ctx->failed ? -1 : 0;
-}
-
-
-/* The address at which the speech may be heard for some time; null when there is none. */
-int
-fn_voice_render(const fn_job_env_t *env, unsigned status, const char *body, size_t body_len, const fn_settings_t *s, fn_cache_t *cache,
-                const char *commit_ctx, size_t commit_ctx_len, fn_buf_t *out_body, fn_buf_t *out_headers)
-{
-    int              rc;
-    fn_buf_t         url = FN_BUF_INIT;
-    fn_json_field_t  f[] = { FN_JSON_FIELD("key"), FN_JSON_END };
-
-    (void) env;
-    (void) cache;
-    (void) commit_ctx;
-    (void) commit_ctx_len;
-    (void) out_headers;
-
-    if (status != 200) {
-        return 0;
-    }
-
-    rc = fn_json_get(body, body_len, f);
-
-    fn_buf_adds(out_body, "{\"voice_url\":");
-
-    if (rc == 0 && f[0].type == FN_JSON_STRING
-        && fn_r2_presign(&url, s, "GET", fn_json_text(&f[0]), NULL, -1, fn_now_ms()) == 0)
-    {
-        fn_buf_add_json_string(out_body, url.data, url.len);
-    } else {
-        fn_buf_adds(out_body, "null");
-    }
-
-    fn_buf_adds(out_body, "}");
-    fn_buf_free(&url);
-    fn_json_free(f);
-
-    return out_body->failed ? -1 : 0;
 }

@@ -46,7 +46,11 @@ fn_step_e fn_deliver_local(const fn_job_env_t *env, const char *prepared, size_t
                            const fn_settings_t *s, fn_cache_t *cache, fn_buf_t *ctx);
 int       fn_deliver_joined(const char *ctx, size_t ctx_len, const char *result, size_t result_len,
                             const fn_settings_t *s, fn_buf_t *commit_ctx);
-int       fn_voice_render(const fn_job_env_t *env, unsigned status, const char *body, size_t body_len,
+
+/* media.c */
+fn_step_e fn_media_upload_local(const fn_job_env_t *env, const char *prepared, size_t prepared_len,
+                                const fn_settings_t *s, fn_cache_t *cache, fn_buf_t *ctx);
+int       fn_media_render(const fn_job_env_t *env, unsigned status, const char *body, size_t body_len,
                           const fn_settings_t *s, fn_cache_t *cache, const char *commit_ctx, size_t commit_ctx_len,
                           fn_buf_t *out_body, fn_buf_t *out_headers);
 

@@ -15,7 +15,8 @@
 #include "fn_buf.h"
 
 #define FN_BODY_MAX         (64 * 1024)     /* bytes of an inline job body from a client */
-#define FN_ENVELOPE_MAX     (256 * 1024)    /* bytes of a whole envelope, with the context of its steps */
+#define FN_SEALED_MAX       (1024 * 1024)   /* the same from a service that signs it: their batches are large */
+#define FN_ENVELOPE_MAX     (1280 * 1024)   /* bytes of a whole envelope, with the context of its steps */
 #define FN_TAGS_MAX         16
 #define FN_HEADERS_MAX      8
 

@@ -10,6 +10,7 @@
 
 #include <yajl/yajl_parse.h>
 
+#include "fn_events.h"
 #include "fn_field.h"
 #include "fn_time.h"
 #include "fn_uuid.h"
@@ -34,14 +35,7 @@ typedef struct {
 } fn_body_t;
 
 
-static int
-fn_field_fail(fn_field_error_t *err, const char *field, size_t n, const char *constraint, const char *fmt, ...)
-    __attribute__((format(printf, 5, 6)));
-
-
-/* Fills the error; always -1. A name that is no plain text is not repeated. */
-
-static int
+int
 fn_field_fail(fn_field_error_t *err, const char *field, size_t n, const char *constraint, const char *fmt, ...)
 {
     va_list  args;
@@ -369,7 +363,7 @@ fn_body_wrong(fn_body_t *b)
 {
     static const char *const  wanted[] = {
         "text", "text", "text", "text", "a whole number", "true or false", "text", "text", "text", "text", "text", "text",
-        "text", "text", "an array of days of the week, 0 to 6"
+        "text", "text", "an array of events", "an array of days of the week, 0 to 6"
     };
 
     if (b->depth == 0) {
@@ -602,10 +596,8 @@ fn_body_end_array(void *ctx)
 }
 
 
-/* \u0000 and lone surrogates pass a JSON parser but are no text that can be stored. */
-
-static int
-fn_body_escapes(const char *p, size_t n)
+int
+fn_json_escapes_valid(const char *p, size_t n)
 {
     int          i, low;
     unsigned     code;
@@ -681,7 +673,7 @@ int
 fn_fields_validate_json(const fn_field_t *fields, const char *p, size_t n,
                         fn_buf_t *out, fn_field_error_t *err)
 {
-    int        i;
+    int        i, given;
     size_t     blank;
     fn_body_t  b;
 
@@ -695,8 +687,14 @@ fn_fields_validate_json(const fn_field_t *fields, const char *p, size_t n,
     if (blank == n) {
         fn_buf_add(out, "{}", 2);
 
-    } else if (memchr(p, '\0', n) != NULL || !fn_utf8_valid(p, n) || !fn_body_escapes(p, n)) {
+    } else if (memchr(p, '\0', n) != NULL || !fn_utf8_valid(p, n) || !fn_json_escapes_valid(p, n)) {
         return fn_field_fail(err, "", 0, "json", "The body is not valid UTF-8 text without NUL.");
+
+    } else if (fields->type == FN_T_EVENTS) {
+        if (fn_events_validate(fields, p, n, &given, out, err) != 0) {
+            return -1;
+        }
+        b.seen = given != 0;
 
     } else if (fn_body_parse(&b, p, n) != 0) {
         return -1;

@@ -23,6 +23,7 @@ typedef enum {
     FN_T_CURSOR,        /* opaque base64url, at most 256 characters */
     FN_T_TIME,          /* HH:MM, 00:00 to 23:59 */
     FN_T_WEEK,          /* ISO 8601 week, YYYY-Www; SQL checks that the year has it */
+    FN_T_EVENTS,        /* in bodies, the only field: fn_events.h */
     FN_T_DAYS           /* in bodies: an array of 1 to 7 different days of the week, 0 (Sunday) to 6 */
 } fn_type_e;
 
@@ -58,5 +59,12 @@ int fn_fields_validate_json(const fn_field_t *fields, const char *p, size_t n,
 
 /* Validates and normalises one textual parameter (query or path) in place; *n may shrink. 0 or -1. */
 int fn_field_validate_text(const fn_field_t *f, char *p, size_t *n, fn_field_error_t *err);
+
+/* Fills the error; always -1. A name of no length is the body as a whole; one that is too long is cut. */
+int fn_field_fail(fn_field_error_t *err, const char *field, size_t n, const char *constraint, const char *fmt, ...)
+    __attribute__((format(printf, 5, 6)));
+
+/* 1 when a JSON text has neither \u0000 nor lone surrogates, which pass a parser but are no text that can be stored. */
+int fn_json_escapes_valid(const char *p, size_t n);
 
 #endif

@@ -42,6 +42,15 @@ const fn_job_t fn_jobs[] = {
     { "devices.add",       "sql",  'n', NULL,               "devices_add",        5000, SOON,  0 },
     { "devices.delete",    "sql",  'n', NULL,               "devices_delete",     5000, SOON,  0 },
     { "voice.create",      "sql",  'n', "voice_prepare",    "voice_create",      30000, SOON,  0 },
+    /* media */
+    { "media.upload",      "sql",  'n', NULL,               "media_upload",       5000, SOON,  0 },
+    { "media.complete",    "sql",  'n', "media_complete_prepare", "media_complete", 20000, SOON, 0 },
+    { "media.remove",      "sql",  'n', NULL,               "media_remove",       5000, SOON,  0 },
+    /* e-mail: what others report of it */
+    { "mail.events",       "sql",  'n', NULL,               "mail_events",       10000, SOON,  FN_JOB_SENSITIVE|FN_JOB_ALONE },
+    { "mail.unsubscribe",  "sql",  'n', NULL,               "mail_unsubscribe",   5000, SOON,  FN_JOB_SENSITIVE },
+    { "mail.note",         "sql",  'l', NULL,               "mail_note",             0, LATER, FN_JOB_ALONE },
+    { "events.track",      "sql",  'l', NULL,               "events_track",       5000, SOON,  0 },
 
     /* made by other jobs and by the clock; nobody waits for them */
     { "auth.password_mail", "sql", 'n', NULL,               "auth_password_mail",    0, LATER, 0 },

@@ -13,6 +13,7 @@
 #include "fn_settings.h"
 #include "fn_time.h"
 #include "fn_voices.h"
+#include "fn_webhook.h"
 
 #define FN_SECRET_MIN  32       /* bytes of a signing key: the output of SHA-256, RFC 7518 section 3.2 */
 
@@ -41,6 +42,8 @@ const fn_setting_t  fn_settings_table[] = {
       "Whether instances share cached answers through Redis" },
     { "fitnudge_csrf_secret", FN_SCOPE_HTTP, FN_S_SECRET, S(csrf_secret), NULL, 0, FN_SECRET_MIN, 0,
       "Key that signs CSRF tokens" },
+    { "fitnudge_email_events_key", FN_SCOPE_HTTP, FN_S_PUBLIC_KEY, S(email_events_key), NULL, 0, 1, 512,
+      "Public key of the service that reports what becomes of mails, or env:NAME" },
     { "fitnudge_access_token_ttl", FN_SCOPE_HTTP, FN_S_TIME, S(access_ttl_ms), "15m", 0, 60 * SECOND, DAY,
       "Life of an access token" },
     { "fitnudge_refresh_token_ttl", FN_SCOPE_HTTP, FN_S_TIME, S(refresh_ttl_ms), "7d", 0, 3600 * SECOND, 365 * DAY,
@@ -173,6 +176,8 @@ const fn_setting_t  fn_settings_table[] = {
       "Address of the sender, or env:NAME" },
     { "smtp_from_name", FN_SCOPE_WORKER, FN_S_TEXT, S(smtp_from_name), "FitNudge", 0, 1, 100,
       "Name of the sender" },
+    { "smtp_dkim_selector", FN_SCOPE_WORKER, FN_S_TEXT, S(smtp_dkim_selector), "default", 0, 1, 63,
+      "Selector of the key that the mail server signs with" },
     { "smtp_timeout", FN_SCOPE_WORKER, FN_S_TIME, S(smtp_timeout_ms), "30s", 0, 100, 300 * SECOND,
       "Time of one attempt" },
     { "smtp_attempts", FN_SCOPE_WORKER, FN_S_INT, S(smtp_attempts), "3", 0, 1, 10,
@@ -526,6 +531,10 @@ fn_setting_string(fn_settings_t *s, const fn_setting_t *d, const char *value)
         return fn_setting_invalid(v, "voice ids as id, tone=id, tone/language=id are expected");
     }
 
+    if (d->type == FN_S_PUBLIC_KEY && !fn_webhook_key_valid(v)) {
+        return fn_setting_invalid("...", "a public key of the curve P-256 in base64 is expected");
+    }
+
     if (d->type != FN_S_URL && (strlen(v) < (size_t) d->min || strlen(v) > (size_t) d->max)) {
         (void) snprintf(fn_setting_message, sizeof(fn_setting_message),
                         "invalid value: %d to %d characters are expected", (int) d->min, (int) d->max);
@@ -589,6 +598,7 @@ fn_setting_apply(fn_settings_t *s, const fn_setting_t *d, const char *value)
     case FN_S_STRING:
     case FN_S_URL:
     case FN_S_TEXT:
+    case FN_S_PUBLIC_KEY:
     case FN_S_VOICES:
         return fn_setting_string(s, d, value);
 

@@ -25,6 +25,7 @@ typedef struct {
     char     *jwt_audience;         /* fitnudge_jwt_audience, default "authenticated" */
     char     *cache_redis;          /* "on" or "off" */
     char     *csrf_secret;          /* fitnudge_csrf_secret */
+    char     *email_events_key;     /* fitnudge_email_events_key: fn_webhook.h, or NULL: no such requests are taken */
     int64_t   access_ttl_ms;        /* fitnudge_access_token_ttl 15m */
     int64_t   refresh_ttl_ms;       /* fitnudge_refresh_token_ttl 7d */
 
@@ -72,6 +73,7 @@ typedef struct {
     int64_t   fcm_timeout_ms, fcm_attempts, fcm_ttl_ms;
     char     *smtp_host, *smtp_username, *smtp_password;
     char     *smtp_from;            /* NULL: smtp_username */
+    char     *smtp_dkim_selector;   /* of the key that the mail server signs with */
     char     *smtp_from_name, *smtp_tls;            /* "starttls", "tls" or "off" */
     int64_t   smtp_port, smtp_timeout_ms, smtp_attempts;
     char     *mail_templates;       /* a directory */
@@ -100,6 +102,7 @@ typedef enum {
     FN_S_SECRET_URL,    /* an http(s) address that is itself a secret */
     FN_S_SECRET_JSON,   /* as a secret; the environment variable may also hold the path of the file */
     FN_S_SECRET_KEYS,   /* as a secret: fn_key_pair.h */
+    FN_S_PUBLIC_KEY,    /* fn_webhook.h, or env:NAME */
     FN_S_VOICES         /* fn_voices.h */
 } fn_setting_type_e;
 typedef enum { FN_SCOPE_HTTP, FN_SCOPE_WORKER } fn_setting_scope_e;

@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "../jobs/json_get.h"
-#include "../libfitnudge/fn_sigv4.h"
 #include "exchange.h"
 #include "r2.h"
 
@@ -15,7 +14,6 @@
 #define FN_R2_ERROR_MAX    4096     /* bytes of an answer to anything but GET: an error's XML */
 #define FN_R2_OBJECT_MAX   (10 * 1024 * 1024)
 
-static int fn_r2_sign(fn_buf_t *url, const fn_settings_t *s, fn_sigv4_request_t *r);
 static int fn_r2_build(fn_exchange_t *x, fn_call_t *c, fn_method_e method, const char *name);
 static int fn_r2_delete_build(fn_exchange_t *x, fn_call_t *c);
 static fn_outcome_e fn_r2_delete_parse(const fn_response_t *r, fn_call_t *c, fn_buf_t *result);
@@ -38,52 +36,6 @@ static const fn_pair_t  fn_r2_head_pairs[] = {
 const fn_provider_t  fn_provider_r2_delete = { "r2_delete", fn_r2_configured, fn_r2_delete_pairs };
 const fn_provider_t  fn_provider_r2_head = { "r2_head", fn_r2_configured, fn_r2_head_pairs };
 const fn_pair_t  fn_probe_r2 = { "r2", fn_r2_probe_build, fn_r2_probe_parse };
-
-
-int
-fn_r2_configured(const fn_settings_t *s)
-{
-    return (fn_set(s->r2_endpoint) || fn_set(s->r2_account))
-           && fn_set(s->r2_bucket) && fn_set(s->r2_access_key) && fn_set(s->r2_secret_key);
-}
-
-
-int
-fn_r2_presign(fn_buf_t *url, const fn_settings_t *s, const char *method, const char *key,
-              const char *content_type, int64_t content_length, uint64_t now_ms)
-{
-    fn_sigv4_request_t  r = { method, key, content_type, content_length, (int64_t) (now_ms / 1000), s->r2_url_ttl_ms / 1000 };
-
-    return key != NULL ? fn_r2_sign(url, s, &r) : -1;
-}
-
-
-static int
-fn_r2_sign(fn_buf_t *url, const fn_settings_t *s, fn_sigv4_request_t *r)
-{
-    char        endpoint[128];
-    fn_sigv4_t  k;
-
-    if (!fn_r2_configured(s)) {
-        return -1;
-    }
-
-    k.access_key = s->r2_access_key;
-    k.secret_key = s->r2_secret_key;
-    k.bucket = s->r2_bucket;
-    k.region = "auto";
-    k.endpoint = s->r2_endpoint;
-
-    if (!fn_set(s->r2_endpoint)) {
-        if (strspn(s->r2_account, "0123456789abcdef") != strlen(s->r2_account)) {
-            return -1;
-        }
-        snprintf(endpoint, sizeof(endpoint), "https://%s.r2.cloudflarestorage.com", s->r2_account);
-        k.endpoint = endpoint;
-    }
-
-    return fn_sigv4_presign(url, &k, r);
-}
 
 
 static int

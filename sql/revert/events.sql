@@ -1,0 +1,3 @@
+BEGIN;
+DROP FUNCTION jobs.events_track(uuid, uuid, jsonb, jsonb);
+COMMIT;

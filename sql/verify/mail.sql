@@ -1,0 +1,10 @@
+BEGIN;
+SELECT delivered_at, deferred_at, opened_at, opens, clicked_at, clicks, bounced_at, blocked_at, dropped_at, spam_at, unsubscribed_at FROM public.mails WHERE false;
+SELECT mail_id, user_id, url_hash, url, clicks, first_at, last_at FROM public.mail_clicks WHERE false;
+SELECT id, event, received_at FROM public.mail_events WHERE false;
+SELECT user_id, list, created_at FROM public.mail_unsubscriptions WHERE false;
+SELECT 1 / (count(*) > 0)::int FROM public.mail_kinds;
+SELECT 1 / (count(*) = 3)::int FROM public.retention WHERE name IN ('mail_history', 'mail_events', 'mail_suppressions');
+SELECT 1 / has_function_privilege('fitnudge_pool', 'jobs.mail_events(uuid, uuid, jsonb, jsonb)', 'EXECUTE')::int;
+SELECT 1 / has_function_privilege('fitnudge_api', 'pool.mail_stats(date, date)', 'EXECUTE')::int;
+ROLLBACK;
