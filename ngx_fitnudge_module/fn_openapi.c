@@ -79,6 +79,15 @@ static const struct {
     { "PersonalData", "{\"type\":\"object\",\"properties\":{\"exported_at\":" TIME ",\"profile\":{\"type\":\"object\"},\"withheld\":{\"type\":\"array\",\"items\":"
       OBJECT("\"relation\":" TEXT ",\"columns\":{\"type\":\"array\",\"items\":" TEXT "},\"reason\":" TEXT)
       "}},\"additionalProperties\":{\"type\":\"array\",\"items\":{\"type\":\"object\"}},\"required\":[\"exported_at\",\"profile\",\"withheld\"]}" },
+    /* flags, experiments, languages */
+    { "Flags", OBJECT("\"flags\":{\"type\":\"object\",\"additionalProperties\":{}}") },
+    { "OnboardingFlow", OBJECT("\"experiment\":" TEXT ",\"variant\":" TEXT ",\"flow\":" TEXT_NULL
+      ",\"steps\":{\"type\":[\"array\",\"null\"],\"items\":" TEXT "}") },
+    { "LanguageList", OBJECT("\"languages\":{\"type\":\"array\",\"items\":" OBJECT("\"code\":" TEXT ",\"name\":" TEXT ",\"native_name\":" TEXT
+      ",\"dir\":{\"enum\":[\"ltr\",\"rtl\"]}") "},\"fallback\":" TEXT ",\"preferred\":" TEXT) },
+    { "Messages", OBJECT("\"language\":" TEXT ",\"dir\":{\"enum\":[\"ltr\",\"rtl\"]},\"messages\":"
+      "{\"type\":\"object\",\"additionalProperties\":" TEXT "}") },
+
     { "Job", OBJECT("\"job\":" OBJECT("\"id\":" ID ",\"status\":{\"enum\":[\"queued\",\"running\",\"done\",\"failed\"]},\"status_code?\":" INT
       ",\"response?\":{},\"created_at?\":" TIME)) },
     { "Health", OBJECT("\"status\":{\"enum\":[\"healthy\",\"degraded\",\"unhealthy\",\"maintenance\"]},\"timestamp\":" TIME ",\"services\":"
