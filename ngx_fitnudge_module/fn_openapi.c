@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "fn_routes.h"
+#include "../worker/libfitnudge/fn_locales.h"
 
 #define ID          "{\"type\":\"string\",\"format\":\"uuid\"}"
 #define TIME        "{\"type\":\"string\",\"format\":\"date-time\"}"
@@ -210,7 +211,7 @@ fn_openapi_schema(fn_buf_t *b, const fn_field_t *f)
         fn_openapi_enum(b, f->values);
         break;
     case FN_T_LANGUAGE:
-        fn_openapi_enum(b, "en|es|fr|de");
+        fn_openapi_enum(b, FN_LANGUAGES);
         break;
     case FN_T_TIME:
         fn_buf_adds(b, ",\"pattern\":\"^([01][0-9]|2[0-3]):[0-5][0-9]$\"");

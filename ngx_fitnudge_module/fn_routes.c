@@ -146,6 +146,11 @@ static const fn_field_t  flags_params[] = {
     END
 };
 
+static const fn_field_t  i18n_params[] = {
+    { "lang", FN_T_STRING, FN_F_PATH|FN_F_REQUIRED, 2, 35, NULL, NULL, "Language tag: de, or de-AT, which is de." },
+    END
+};
+
 static const fn_field_t  experiment_params[] = {
     { "key", FN_T_STRING, FN_F_PATH|FN_F_REQUIRED, 1, 64, NULL, NULL, "Key of the experiment." },
     END
@@ -340,6 +345,11 @@ const fn_route_t  fn_routes[] = {
     { FN_POST, V1 "/experiments/{key}/events", FN_WRITE, FN_USER, FN_LIMIT_USER, "experiments.event", experiment_params, experiment_event_body,
       202, 0, NEVER,
       "experiments", NULL, "Something that matters for an experiment has happened" },
+
+    { FN_GET, V1 "/i18n", FN_LOCAL, FN_ANYONE, FN_LIMIT_ANONYMOUS, "languages", NULL, NULL, 200, 0, NEVER,
+      "i18n", "LanguageList", "Languages, and which of them `Accept-Language` likes best" },
+    { FN_GET, V1 "/i18n/{lang}", FN_LOCAL, FN_ANYONE, FN_LIMIT_ANONYMOUS, "i18n", i18n_params, NULL, 200, 0, NEVER,
+      "i18n", "Messages", "The texts of a language as ICU messages; what it lacks is English" },
 
     /* jobs */
     { FN_GET, V1 "/jobs/{id}", FN_LOCAL, FN_USER, FN_LIMIT_USER, "job", id_param, NULL, 200, 0, NEVER,
