@@ -59,6 +59,7 @@ PGresult *fn_ctl_sql_change(fn_ctl_t *c, const char *sql, int n, const char *con
 const char *fn_ctl_actor(void);
 
 int fn_ctl_cmd_flags(fn_ctl_t *c, int argc, char **argv);
+int fn_ctl_cmd_i18n(fn_ctl_t *c, int argc, char **argv);
 int fn_ctl_cmd_experiments(fn_ctl_t *c, int argc, char **argv);
 
 int fn_ctl_cmd_cron(fn_ctl_t *c, int argc, char **argv);

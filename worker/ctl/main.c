@@ -69,6 +69,12 @@ static const struct {
                                        "                               what they show of the last days (30)\n"
                                        "  experiments on|off <key>\n"
                                        "  experiments set <key> <json> makes one, or changes what the JSON names" },
+    { "i18n", 1, 4, fn_ctl_cmd_i18n,   "i18n missing                 texts that a language lacks\n"
+                                       "  i18n translate               asks the AI for them, and tells n8n\n"
+                                       "  i18n review [language]       what machines have translated\n"
+                                       "  i18n review <language> <key> [text]\n"
+                                       "                               it is right, or this is\n"
+                                       "  i18n export <language>       what was looked at and is not in the files yet, as JSON" },
     { NULL, 0, 0, NULL, NULL }
 };
 

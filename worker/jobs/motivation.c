@@ -155,7 +155,7 @@ fn_motivation_joined(const char *ctx, size_t ctx_len, const char *result, size_t
                      const fn_settings_t *s, fn_buf_t *commit_ctx)
 {
     int              rc, ai;
-    int64_t          in, out, cached, cost;
+    int64_t          in, out, cost;
     fn_json_field_t  c[] = {
         FN_JSON_FIELD("goal_id"), FN_JSON_FIELD("tone"), FN_JSON_FIELD("language"),
         FN_JSON_FIELD("model"), FN_JSON_FIELD("prompt_hash"), FN_JSON_FIELD("fallback"), FN_JSON_END
@@ -179,13 +179,7 @@ fn_motivation_joined(const char *ctx, size_t ctx_len, const char *result, size_t
     ai = r[0].type == FN_JSON_STRING && r[0].text.len > 0;
     in = r[2].number;
     out = r[3].number;
-    cached = r[4].number < in ? r[4].number : in;
-    cost = ((in - cached) * s->openai_price_input + cached * s->openai_price_cached + out * s->openai_price_output + 999999)
-           / 1000000;
-
-    fn_count(FN_C_AI_COST, cost > 0 ? (uint64_t) cost : 0);
-    fn_count(FN_C_AI_PROMPT, in > 0 ? (uint64_t) in : 0);
-    fn_count(FN_C_AI_COMPLETION, out > 0 ? (uint64_t) out : 0);
+    cost = fn_ai_cost(s, in, out, r[4].number);
 
     fn_buf_adds(commit_ctx, "{\"goal_id\":");
     fn_json_add_raw(commit_ctx, &c[0]);
@@ -499,9 +493,31 @@ fn_motivation_cached(fn_cache_t *cache, const char *hash, fn_buf_t *text)
 static int
 fn_motivation_may_call(const fn_settings_t *s, const fn_json_field_t *p)
 {
-    return fn_openai_configured(s)
-           && p[FN_P_TODAY].number < s->ai_budget_daily
-           && p[FN_P_MONTH].number < s->ai_budget_monthly;
+    return fn_openai_configured(s) && fn_ai_may_spend(s, p[FN_P_TODAY].number, p[FN_P_MONTH].number);
+}
+
+
+int
+fn_ai_may_spend(const fn_settings_t *s, int64_t today, int64_t month)
+{
+    return today < s->ai_budget_daily && month < s->ai_budget_monthly;
+}
+
+
+int64_t
+fn_ai_cost(const fn_settings_t *s, int64_t prompt, int64_t completion, int64_t cached)
+{
+    int64_t  cost;
+
+    cached = cached < prompt ? cached : prompt;
+    cost = ((prompt - cached) * s->openai_price_input + cached * s->openai_price_cached + completion * s->openai_price_output + 999999)
+           / 1000000;
+
+    fn_count(FN_C_AI_COST, cost > 0 ? (uint64_t) cost : 0);
+    fn_count(FN_C_AI_PROMPT, prompt > 0 ? (uint64_t) prompt : 0);
+    fn_count(FN_C_AI_COMPLETION, completion > 0 ? (uint64_t) completion : 0);
+
+    return cost;
 }
 
 

@@ -54,6 +54,7 @@ const fn_job_t fn_jobs[] = {
     { "events.send",       "sql",  'l', NULL,               "delivered",             0, LATER, 0 },
     { "n8n.notify",        "sql",  'l', NULL,               "delivered",             0, LATER, 0 },
     { "alert.send",        "sql",  'l', "alert_prepare",    "delivered",             0, LATER, 0 },
+    { "translation.fill",  "sql",  'l', "translation_prepare", "translation_fill",   0, LATER, 0 },
     { "onboarding_flow",   "sql",  'l', NULL,               "onboarding_flow",       0, LATER, 0 },
     { "clock.run",         "sql",  'n', NULL,               "clock_run",             0, CLOCK, FN_JOB_ALONE },
     { "clock.tidy",        "sql",  'l', NULL,               "clock_run",             0, CLOCK, FN_JOB_ALONE },
