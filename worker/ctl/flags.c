@@ -239,7 +239,7 @@ fn_ctl_experiments_results(fn_ctl_t *c, const char *key, const char *days)
     PGresult    *r;
     const char  *values[] = { key, days };
 
-    if (strspn(days, "0123456789") != strlen(days) || strlen(days) > 4 || atoi(days) < 1) {
+    if (strspn(days, "0123456789") != strlen(days) || strlen(days) > 4 || strtol(days, NULL, 10) < 1) {
         (void) fprintf(stderr, "fitnudgectl: \"%s\" is no number of days\n", days);
         return 2;
     }
