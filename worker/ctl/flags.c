@@ -164,6 +164,10 @@ fn_ctl_cmd_flags(fn_ctl_t *c, int argc, char **argv)
 {
     const char  *key = argc > 1 ? argv[1] : NULL, *reason;
 
+    if (strcmp(argv[0], "member") == 0 && argc == 4) {
+        return fn_ctl_flags_member(c, key, argv[2], argv[3]);
+    }
+
     reason = fn_ctl_option(argc, argv, 2, "--reason");
 
     if (strcmp(argv[0], "ls") == 0 && argc == 1) {
@@ -192,10 +196,6 @@ fn_ctl_cmd_flags(fn_ctl_t *c, int argc, char **argv)
 
     if (strcmp(argv[0], "set") == 0 && argc == 3) {
         return fn_ctl_flags_put(c, "set", key, argv[2], NULL, "true");
-    }
-
-    if (strcmp(argv[0], "member") == 0 && argc == 4) {
-        return fn_ctl_flags_member(c, key, argv[2], argv[3]);
     }
 
     return fn_ctl_flags_usage();
