@@ -101,7 +101,7 @@ subtest 'a kill reaches every process of every edge' => sub {
     is($s->sql("SELECT count(*) FROM change_outbox WHERE tags = '{flags}'"), 0, 'nothing is left to be told');
     $s->start_pool;
     ok(poll(40, sub { $s->sql("SELECT count(*) FROM inbox WHERE job = 'alert.send' AND state = 'done'") }), 'the team is told when the pool is back');
-    is($s->sql("SELECT actor LIKE 'fitnudgectl:%' AND reason = 'it costs too much' FROM flag_audit WHERE action = 'kill'"), 1, 'and who did it is known');
+    is($s->sql("SELECT done_by LIKE 'fitnudgectl:%' AND reason = 'it costs too much' FROM flag_audit WHERE action = 'kill'"), 1, 'and who did it is known');
 };
 
 subtest 'fitnudgectl flags' => sub {

@@ -64,6 +64,7 @@ CREATE POLICY clock ON public.experiment_events TO fitnudge_clock USING (true);
 GRANT SELECT, DELETE ON public.experiment_events TO fitnudge_clock;
 INSERT INTO public.retention (name, place, relation, "column", keep)
 VALUES ('experiment_events', 64, 'experiment_events', 'created_at', '2 years');
+INSERT INTO public.personal_data (relation, bulk) VALUES ('experiment_exposures', false), ('experiment_events', true);
 
 GRANT SELECT ON public.experiments TO fitnudge_api;
 GRANT SELECT, INSERT, UPDATE ON public.experiments TO fitnudge_admin;
@@ -318,7 +319,7 @@ BEGIN
         = (excluded.description, excluded.is_on, excluded.seed, excluded.variants, excluded.goal, excluded.min_sample, x.version + 1, now())
     RETURNING * INTO e;
 
-    INSERT INTO public.flag_audit (actor, action, key, reason, before, after)
+    INSERT INTO public.flag_audit (done_by, action, key, reason, before, after)
     VALUES (p_actor, 'experiment', p_key, p_reason, v_before, pool.experiment_json(e));
     RETURN pool.experiment_json(e);
 EXCEPTION

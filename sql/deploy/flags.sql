@@ -52,7 +52,7 @@ CREATE INDEX idx_segment_members_segment ON public.segment_members (segment_key)
 CREATE TABLE public.flag_audit (
     id      bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     at      timestamptz NOT NULL DEFAULT now(),
-    actor   text        NOT NULL CHECK (length(actor) BETWEEN 1 AND 200),
+    done_by text        NOT NULL CHECK (length(done_by) BETWEEN 1 AND 200),
     action  text        NOT NULL,
     key     text        NOT NULL,
     reason  text        CHECK (length(reason) <= 500),
@@ -75,6 +75,7 @@ GRANT SELECT, INSERT ON public.flag_audit TO fitnudge_admin;
 GRANT SELECT (id) ON public.users TO fitnudge_admin;
 GRANT SELECT, DELETE ON public.flag_audit TO fitnudge_clock;
 INSERT INTO public.retention (name, place, relation, "column", keep) VALUES ('flag_audit', 63, 'flag_audit', 'at', '2 years');
+INSERT INTO public.personal_data (relation) VALUES ('segment_members');
 
 RESET ROLE;
 
@@ -584,7 +585,7 @@ BEGIN
            f.version + CASE WHEN v_before IS NULL THEN 0 ELSE 1 END, now())
     WHERE key = p_key RETURNING * INTO f;
 
-    INSERT INTO public.flag_audit (actor, action, key, reason, before, after) VALUES (p_actor, p_action, p_key, p_reason, v_before, pool.flag_json(f));
+    INSERT INTO public.flag_audit (done_by, action, key, reason, before, after) VALUES (p_actor, p_action, p_key, p_reason, v_before, pool.flag_json(f));
     RETURN pool.flag_json(f);
 EXCEPTION
     WHEN check_violation OR invalid_text_representation OR numeric_value_out_of_range THEN
@@ -605,11 +606,11 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION pool.flag_list() RETURNS TABLE (key text, is_on boolean, stage text, version int, changed_at text, actor text, description text, flag jsonb)
+CREATE FUNCTION pool.flag_list() RETURNS TABLE (key text, is_on boolean, stage text, version int, changed_at text, changed_by text, description text, flag jsonb)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 BEGIN
     RETURN QUERY SELECT f.key, f.is_on, f.stage, f.version, pool.rfc3339(f.updated_at),
-        (SELECT a.actor FROM public.flag_audit a WHERE a.key = f.key ORDER BY a.id DESC LIMIT 1), f.description, pool.flag_json(f)
+        (SELECT a.done_by FROM public.flag_audit a WHERE a.key = f.key ORDER BY a.id DESC LIMIT 1), f.description, pool.flag_json(f)
         FROM public.flags f ORDER BY f.key;
 END
 $$;
@@ -630,7 +631,7 @@ BEGIN
         INSERT INTO public.segment_members (segment_key, user_id, included) VALUES (p_segment, p_user, p_included)
         ON CONFLICT (user_id, segment_key) DO UPDATE SET included = excluded.included;
     END IF;
-    INSERT INTO public.flag_audit (actor, action, key, after)
+    INSERT INTO public.flag_audit (done_by, action, key, after)
     VALUES (p_actor, 'segment', p_segment, jsonb_build_object('user_id', p_user, 'included', p_included));
 END
 $$;

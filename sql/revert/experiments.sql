@@ -1,5 +1,6 @@
 -- Revert fitnudge:experiments from pg
 BEGIN;
+DELETE FROM public.personal_data WHERE relation LIKE 'experiment\_%';
 DELETE FROM public.retention WHERE name = 'experiment_events';
 DROP FUNCTION pool.experiment_list();
 DROP FUNCTION pool.experiment_put(text, text, jsonb, text, boolean);

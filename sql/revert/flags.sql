@@ -1,5 +1,6 @@
 -- Revert fitnudge:flags from pg
 BEGIN;
+DELETE FROM public.personal_data WHERE relation = 'segment_members';
 DELETE FROM public.retention WHERE name = 'flag_audit';
 DROP FUNCTION pool.segment_put(text, text, uuid, boolean);
 DROP FUNCTION pool.flag_list();

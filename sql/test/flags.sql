@@ -106,7 +106,7 @@ SELECT is(pool.flag_kill('ada', 't', 'it hurts') ->> 'on', 'false', 'a flag is k
 SELECT is(current_setting('fitnudge.tags'), 'flags', 'everybody is told');
 SELECT ok((SELECT tags = '{flags}' AND id::text = current_setting('fitnudge.changes') FROM public.change_outbox ORDER BY id DESC LIMIT 1), 'by a change row');
 SELECT is((SELECT request #>> '{body,text}' FROM public.outbox WHERE job = 'alert.send'), 'Feature flag t was switched off for everybody by ada: it hurts', 'the team, too');
-SELECT ok((SELECT actor = 'ada' AND action = 'kill' AND reason = 'it hurts' AND before ->> 'on' = 'true' AND after ->> 'on' = 'false' FROM public.flag_audit ORDER BY id DESC LIMIT 1),
+SELECT ok((SELECT done_by = 'ada' AND action = 'kill' AND reason = 'it hurts' AND before ->> 'on' = 'true' AND after ->> 'on' = 'false' FROM public.flag_audit ORDER BY id DESC LIMIT 1),
     'who, why, from what to what');
 
 SELECT is(pool.flag_on('00000000-0000-4000-8000-00000000f002', 'multiple-goals'), false, 'one goal on the free plan');

@@ -4,7 +4,7 @@ SELECT key, description, is_on, stage, salt, variations, off_variation, fallthro
     FROM public.flags WHERE false;
 SELECT key, description, salt, rules, created_at FROM public.segments WHERE false;
 SELECT segment_key, user_id, included FROM public.segment_members WHERE false;
-SELECT id, at, actor, action, key, reason, before, after FROM public.flag_audit WHERE false;
+SELECT id, at, done_by, action, key, reason, before, after FROM public.flag_audit WHERE false;
 SELECT 1 / (relrowsecurity AND relforcerowsecurity)::int FROM pg_catalog.pg_class WHERE oid = 'public.segment_members'::regclass;
 SELECT 1 / has_function_privilege('fitnudge_edge', 'api.flags(uuid, text, text)', 'EXECUTE')::int;
 SELECT 1 / has_function_privilege('fitnudge_pool', 'pool.flag_kill(text, text, text)', 'EXECUTE')::int;

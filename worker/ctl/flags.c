@@ -29,7 +29,7 @@ fn_ctl_flags_ls(fn_ctl_t *c)
     int        i;
     PGresult  *r;
 
-    r = fn_ctl_sql(c, "SELECT key, CASE WHEN is_on THEN 'on' ELSE 'off' END, stage, version, changed_at, coalesce(actor, '-'), description, flag "
+    r = fn_ctl_sql(c, "SELECT key, CASE WHEN is_on THEN 'on' ELSE 'off' END, stage, version, changed_at, coalesce(changed_by, '-'), description, flag "
                       "FROM pool.flag_list()", 0, NULL);
     if (r == NULL) {
         return 1;
