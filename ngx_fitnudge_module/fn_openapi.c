@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "fn_routes.h"
+#include "../worker/libfitnudge/fn_locales.h"
 
 #define ID          "{\"type\":\"string\",\"format\":\"uuid\"}"
 #define TIME        "{\"type\":\"string\",\"format\":\"date-time\"}"
@@ -82,14 +83,9 @@ static const struct {
     { "Consent", OBJECT("\"consent_type\":" TEXT ",\"granted\":" BOOL ",\"updated_at\":" TIME_NULL) },
     { "ConsentList", OBJECT("\"consents\":{\"type\":\"array\",\"items\":" REF("Consent") "},\"history\":{\"type\":\"array\",\"items\":"
       OBJECT("\"consent_type\":" TEXT ",\"granted\":" BOOL ",\"ip\":" TEXT_NULL ",\"user_agent\":" TEXT_NULL ",\"created_at\":" TIME) "}") },
-<<<<<<< HEAD
     { "PersonalData", "{\"type\":\"object\",\"additionalProperties\":{\"type\":\"array\",\"items\":{\"type\":\"object\"}},\"required\":[\"exported_at\",\"profile\",\"withheld\"]"
       ",\"properties\":{\"exported_at\":" TIME ",\"profile\":{\"type\":\"object\"},\"withheld\":{\"type\":\"array\",\"items\":"
       OBJECT("\"relation\":" TEXT ",\"columns\":{\"type\":\"array\",\"items\":" TEXT "},\"reason\":" TEXT) "}}}" },
-=======
-    { "PersonalData", "{\"type\":\"object\",\"properties\":{\"exported_at\":" TIME ",\"profile\":{\"type\":\"object\"},\"withheld\":{\"type\":\"array\",\"items\":"
-      OBJECT("\"relation\":" TEXT ",\"columns\":{\"type\":\"array\",\"items\":" TEXT "},\"reason\":" TEXT)
-      "}},\"additionalProperties\":{\"type\":\"array\",\"items\":{\"type\":\"object\"}},\"required\":[\"exported_at\",\"profile\",\"withheld\"]}" },
     { "Media", OBJECT("\"id\":" ID ",\"kind\":{\"enum\":[\"image\",\"voice\"]},\"content_type\":" TEXT ",\"bytes\":" INT ",\"url\":" TEXT_NULL
       ",\"motivation_id\":{\"type\":[\"string\",\"null\"],\"format\":\"uuid\"},\"created_at\":" TIME) },
     { "MediaList", OBJECT("\"media\":{\"type\":\"array\",\"items\":" REF("Media") "},\"storage\":" OBJECT("\"used\":" INT ",\"limit\":" INT)
@@ -98,7 +94,15 @@ static const struct {
       ",\"upload_until\":" TIME) },
     { "EventsAccepted", OBJECT("\"accepted\":" INT) },
     { "EmailEvents", OBJECT("\"received\":" INT ",\"new\":" INT) },
->>>>>>> w-media
+    /* flags, experiments, languages */
+    { "Flags", OBJECT("\"flags\":{\"type\":\"object\",\"additionalProperties\":{}}") },
+    { "OnboardingFlow", OBJECT("\"experiment\":" TEXT ",\"variant\":" TEXT ",\"flow\":" TEXT_NULL
+      ",\"steps\":{\"type\":[\"array\",\"null\"],\"items\":" TEXT "}") },
+    { "LanguageList", OBJECT("\"languages\":{\"type\":\"array\",\"items\":" OBJECT("\"code\":" TEXT ",\"name\":" TEXT ",\"native_name\":" TEXT
+      ",\"dir\":{\"enum\":[\"ltr\",\"rtl\"]}") "},\"fallback\":" TEXT ",\"preferred\":" TEXT) },
+    { "Messages", OBJECT("\"language\":" TEXT ",\"dir\":{\"enum\":[\"ltr\",\"rtl\"]},\"messages\":"
+      "{\"type\":\"object\",\"additionalProperties\":" TEXT "}") },
+
     { "Job", OBJECT("\"job\":" OBJECT("\"id\":" ID ",\"status\":{\"enum\":[\"queued\",\"running\",\"done\",\"failed\"]},\"status_code?\":" INT
       ",\"response?\":{},\"created_at?\":" TIME)) },
     { "Health", OBJECT("\"status\":{\"enum\":[\"healthy\",\"degraded\",\"unhealthy\",\"maintenance\"]},\"timestamp\":" TIME ",\"services\":"
@@ -222,7 +226,7 @@ fn_openapi_schema(fn_buf_t *b, const fn_field_t *f)
         fn_openapi_enum(b, f->values);
         break;
     case FN_T_LANGUAGE:
-        fn_openapi_enum(b, "en|es|fr|de");
+        fn_openapi_enum(b, FN_LANGUAGES);
         break;
     case FN_T_TIME:
         fn_buf_adds(b, ",\"pattern\":\"^([01][0-9]|2[0-3]):[0-5][0-9]$\"");

@@ -175,6 +175,28 @@ static const fn_field_t  week_params[] = {
     END
 };
 
+/* flags, experiments, languages */
+static const fn_field_t  flags_params[] = {
+    { "platform", FN_T_ENUM, 0, 0, 0, "ios|android|web", NULL, "What the app runs on, for rules about it." },
+    { "app_version", FN_T_STRING, 0, 1, 64, NULL, NULL, "Version of the app, such as 2.4.1, for rules about it." },
+    END
+};
+
+static const fn_field_t  i18n_params[] = {
+    { "lang", FN_T_STRING, FN_F_PATH|FN_F_REQUIRED, 2, 35, NULL, NULL, "Language tag: de, or de-AT, which is de." },
+    END
+};
+
+static const fn_field_t  experiment_params[] = {
+    { "key", FN_T_STRING, FN_F_PATH|FN_F_REQUIRED, 1, 64, NULL, NULL, "Key of the experiment." },
+    END
+};
+
+static const fn_field_t  experiment_event_body[] = {
+    { "event", FN_T_STRING, FN_F_REQUIRED, 1, 64, NULL, NULL, "What happened, such as `conversion`: lower-case letters, digits, and _ . : or -." },
+    END
+};
+
 static const fn_field_t  id_param[] = { PATH_ID, END };
 
 static const fn_field_t  goals_params[] = {
@@ -376,6 +398,20 @@ const fn_route_t  fn_routes[] = {
     { FN_POST, V1 "/e/u/{token}", FN_WRITE, FN_ANYONE, FN_LIMIT_NONE, "mail.unsubscribe", mail_token_param, NULL, 200, FN_R_SEALED|FN_R_PAGE,
       NEVER,
       "email", "text/html", "Unsubscribe, in one click (RFC 8058)" },
+
+    /* flags, experiments, languages */
+    { FN_GET, V1 "/flags", FN_READ, FN_USER, FN_LIMIT_USER, "flags", flags_params, NULL, 200, 0, MINE(60, "flags users:@ checkins:@"),
+      "flags", "Flags", "The value of every feature flag for the user" },
+    { FN_GET, V1 "/onboarding/flow", FN_READ, FN_USER, FN_LIMIT_USER, "onboarding_flow", NULL, NULL, 200, FN_R_TOLD, NEVER,
+      "experiments", "OnboardingFlow", "How a new user is led in, by the variant of the experiment `onboarding-flow`" },
+    { FN_POST, V1 "/experiments/{key}/events", FN_WRITE, FN_USER, FN_LIMIT_USER, "experiments.event", experiment_params, experiment_event_body,
+      202, 0, NEVER,
+      "experiments", NULL, "Something that matters for an experiment has happened" },
+
+    { FN_GET, V1 "/i18n", FN_LOCAL, FN_ANYONE, FN_LIMIT_ANONYMOUS, "languages", NULL, NULL, 200, 0, NEVER,
+      "i18n", "LanguageList", "Languages, and which of them `Accept-Language` likes best" },
+    { FN_GET, V1 "/i18n/{lang}", FN_LOCAL, FN_ANYONE, FN_LIMIT_ANONYMOUS, "i18n", i18n_params, NULL, 200, 0, NEVER,
+      "i18n", "Messages", "The texts of a language as ICU messages; what it lacks is English" },
 
     /* jobs */
     { FN_GET, V1 "/jobs/{id}", FN_LOCAL, FN_USER, FN_LIMIT_USER, "job", id_param, NULL, 200, FN_R_URLS, NEVER,

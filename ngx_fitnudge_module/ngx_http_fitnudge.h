@@ -8,6 +8,7 @@
 
 #include "../worker/libfitnudge/fn_settings.h"
 #include "../worker/libfitnudge/fn_jwt.h"
+#include "../worker/libfitnudge/fn_query.h"
 #include "../worker/libfitnudge/fn_jobs.h"
 #include "fn_routes.h"
 #include "ngx_fitnudge_redis_sentinel.h"
@@ -157,6 +158,8 @@ void ngx_http_fitnudge_tell(ngx_http_request_t *r, const char *job, const char *
 
 /* Answers a POST of an unsubscribe link that has been done. */
 ngx_int_t ngx_http_fitnudge_mail_unsubscribed(ngx_http_request_t *r);
+/* What Accept-Language likes best: an index of fn_languages, or -1. */
+int ngx_http_fitnudge_language(ngx_http_request_t *r);
 
 /* content handlers, called by the route module's dispatcher */
 ngx_int_t ngx_http_fitnudge_query_handler(ngx_http_request_t *r);       /* FN_READ */
@@ -166,6 +169,8 @@ ngx_int_t ngx_http_fitnudge_job_handler(ngx_http_request_t *r);         /* FN_LO
 ngx_int_t ngx_http_fitnudge_csrf_handler(ngx_http_request_t *r);        /* FN_LOCAL "csrf", lives in jwt */
 ngx_int_t ngx_http_fitnudge_jwks_handler(ngx_http_request_t *r);        /* FN_LOCAL "jwks", lives in jwt */
 ngx_int_t ngx_http_fitnudge_health_handler(ngx_http_request_t *r);      /* FN_LOCAL health, live, ready */
+ngx_int_t ngx_http_fitnudge_i18n_handler(ngx_http_request_t *r);        /* FN_LOCAL "i18n" */
+ngx_int_t ngx_http_fitnudge_languages_handler(ngx_http_request_t *r);   /* FN_LOCAL "languages" */
 ngx_int_t ngx_http_fitnudge_openapi_handler(ngx_http_request_t *r);
 ngx_int_t ngx_http_fitnudge_mail_open_handler(ngx_http_request_t *r);   /* FN_LOCAL mail_*, in mail */
 ngx_int_t ngx_http_fitnudge_mail_click_handler(ngx_http_request_t *r);

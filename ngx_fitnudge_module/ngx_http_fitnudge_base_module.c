@@ -76,6 +76,8 @@ static ngx_command_t  ngx_http_fitnudge_base_commands[] = {
     SETTING("fitnudge_jwt_keys"),
     SETTING("fitnudge_jwt_issuer"),
     SETTING("fitnudge_jwt_audience"),
+    SETTING("fitnudge_locales"),
+    SETTING("fitnudge_pseudo_locale"),
     SETTING("fitnudge_cache_redis"),
     SETTING("fitnudge_csrf_secret"),
     SETTING("fitnudge_email_events_key"),

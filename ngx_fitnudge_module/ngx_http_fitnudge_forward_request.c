@@ -513,6 +513,7 @@ ngx_http_fitnudge_forward_fingerprint(ngx_http_fitnudge_forward_t *fw, const fn_
 static void
 ngx_http_fitnudge_forward_meta(ngx_http_fitnudge_forward_t *fw, const char *fingerprint, fn_buf_t *b)
 {
+    int                  language;
     ngx_uint_t           tls;
     ngx_str_t           *ip;
     ngx_http_request_t  *r = fw->request;
@@ -549,6 +550,15 @@ ngx_http_fitnudge_forward_meta(ngx_http_fitnudge_forward_t *fw, const char *fing
 
     } else {
         fn_buf_adds(b, ",\"session_id\":null");
+    }
+
+    language = ngx_http_fitnudge_language(r);
+
+    if (language >= 0) {
+        fn_buf_addf(b, ",\"language\":\"%s\"", fn_languages[language].code);
+
+    } else {
+        fn_buf_adds(b, ",\"language\":null");
     }
 
     if (fw->if_match >= 0) {

@@ -26,6 +26,8 @@ static const ngx_http_fitnudge_local_t  ngx_http_fitnudge_locals[] = {
     { "ready", ngx_http_fitnudge_health_handler },
     { "csrf", ngx_http_fitnudge_csrf_handler },
     { "jwks", ngx_http_fitnudge_jwks_handler },
+    { "i18n", ngx_http_fitnudge_i18n_handler },
+    { "languages", ngx_http_fitnudge_languages_handler },
     { "openapi", ngx_http_fitnudge_openapi_handler },
     { "job", ngx_http_fitnudge_job_handler },
     { "mail_open", ngx_http_fitnudge_mail_open_handler },

@@ -5,6 +5,7 @@ use lib "$FindBin::Bin/lib";
 use FitNudge::Test::Contract;
 use FitNudge::Test::Stack;
 use Mojo::File qw(path);
+use Mojo::JSON qw(decode_json);
 use Test::More;
 use Time::HiRes qw(time);
 
@@ -12,18 +13,16 @@ use Time::HiRes qw(time);
 our $s = FitNudge::Test::Stack->new(openai => 1, pool => "openai_timeout 1s;\nopenai_attempts 3;\nopenai_breaker_failures 0;")->start;
 my $title = 0;
 
-# Messages written by hand, from the pool's own table: { "tone language" => { text => 1 } }
+# Messages written by hand, from the locales: { "tone language" => { text => 1 } }
 my %written;
 {
-    my $source = path($FindBin::Bin, '..', 'worker', 'jobs', 'messages.c')->slurp;
-    $source = Mojo::Util::decode('UTF-8', $source);
-    while ($source =~ /\{ "(\w+)", "(\w\w)", \{(.*?)\} \}/gs) {
-        my ($tone, $language, $list) = ($1, $2, $3);
-        my @text = $list =~ /"((?:[^"\\]|\\.)*)"\s*(?:,|$)/g;
-        s/\\x([0-9a-f]{2})/chr hex $1/ge, s/\\(["\\])/$1/g for @text;
-        $written{"$tone $language"}{$_} = 1 for @text;
+    my $common = decode_json(path($FindBin::Bin, '..', 'conf', 'locales', 'common.json')->slurp);
+    for my $language (keys %$common) {
+        for my $key (keys %{ $common->{$language} }) {
+            $written{"$1 $language"}{ $common->{$language}{$key} } = 1 if $key =~ /\Amotivation\.(\w+)\.\d\z/;
+        }
     }
-    is(scalar keys %written, 12, 'three tones in four languages') or diag(join ', ', sort keys %written);
+    is(scalar keys %written, 18, 'three tones in six languages') or diag(join ', ', sort keys %written);
 }
 
 # A user with a goal that no other prompt is like
@@ -78,6 +77,8 @@ subtest 'the service works' => sub {
     my $v = someone();
     $s->sql("UPDATE goals SET title = (SELECT title FROM goals WHERE id = '$u->{goal}') WHERE id = '$v->{goal}'");
     message_ok(generate($v), 'cache', "somebody else's identical prompt");
+    $s->sql("UPDATE goals SET title = '  ' || upper(title) || '!' WHERE id = '$v->{goal}'");
+    is(message_ok(generate($v), 'cache', 'a similar prompt')->{text}, $m->{text}, 'the same text');
     message_ok(generate($u, tone => 'calm'), 'ai', 'another tone');
     is_deeply([map { $_->{id} } @{ call($s, GET => '/motivations', token => $u->{token})->json->{motivations} }[2, 1]], [$m->{id}, $again->{id}], 'the list');
     is_deeply(call($s, GET => "/motivations/$m->{id}", token => $u->{token})->json, $m, 'reads the same');
@@ -92,7 +93,7 @@ subtest 'the service works' => sub {
 subtest 'tone and language' => sub {
     $s->openai_mode('500');
     spent();
-    for my $language (qw(en es fr de)) {
+    for my $language (qw(en es fr de ar he)) {
         my $u = someone(language => $language);
         for my $tone (qw(friendly tough_love calm)) {
             $s->sql("DELETE FROM motivations WHERE user_id = '$u->{id}'");

@@ -257,7 +257,8 @@ subtest 'queries' => sub {
             my ($type) = types($f);
             error_ok(call($s, GET => "$at?$name=$_", %p), 400, "$op->{name}: $name=$_", field => $name) for
                 $type eq 'integer' ? ('x', '1.5', '-1', '0', '1e3', '1%20', '%31%00', '99999999999999999999')
-                : $type eq 'boolean' ? ('yes', 'TRUE', '2', 'x') : $name eq 'cursor' ? ('!', 'a' x 257) : ('x', '2025-02-30', "$some_id'");
+                : $type eq 'boolean' ? ('yes', 'TRUE', '2', 'x') : $name eq 'cursor' ? ('!', 'a' x 257)
+                : $f->{maxLength} && !$f->{enum} && !$f->{format} && !$f->{pattern} ? 'x' x ($f->{maxLength} + 1) : ('x', '2025-02-30', "$some_id'");
         }
     }
     status_ok(call($s, GET => '/goals?limit=%31%30', %p), 200, 'escapes are decoded');

@@ -90,6 +90,11 @@ GET /api/v1/goals/{id}/stats
 GET /api/v1/goals/{id}/checkins
 POST /api/v1/goals/{id}/checkins
 GET /api/v1/checkins
+GET /api/v1/flags
+GET /api/v1/onboarding/flow
+POST /api/v1/experiments/{key}/events
+GET /api/v1/i18n
+GET /api/v1/i18n/{lang}
 PATCH /api/v1/checkins/{id}
 DELETE /api/v1/checkins/{id}
 POST /api/v1/motivation/generate

@@ -20,7 +20,7 @@ my $text = slurp("$root/conf/nginx.conf");
 my $ipv6 = (eval { slurp('/proc/net/if_inet6') } // '') =~ /^0{31}1 /m;     # of the loopback
 for my $case ([qr{^user www-data;}m, sub { $< == 0 ? 'user www-data;' : '' }], [qr{/run/nginx\.pid}, sub { "$dir/conf.pid" }], [qr{/var/log/nginx/}, sub { "$dir/log/conf-" }],
     [qr{/usr/lib/nginx/modules/}, sub { "$dir/bin/" }], [qr{/etc/nginx/fitnudge/}, sub { "$root/conf/snippets/" }], [qr{unix:/run/redis/redis-server\.sock}, sub { $s->{redis}{address} }],
-    [qr{host=/run/postgresql dbname=fitnudge}, sub { $s->conninfo('x') =~ s/ user=x//r }], [qr{/etc/fitnudge/(\w+)}, sub { $s->secret_file($1) }], [qr{/etc/ssl/fitnudge/}, sub { "$dir/" }],
+    [qr{host=/run/postgresql dbname=fitnudge}, sub { $s->conninfo('x') =~ s/ user=x//r }], [qr{/etc/fitnudge/locales}, sub { "$root/conf/locales" }], [qr{/etc/fitnudge/(\w+)}, sub { $s->secret_file($1) }], [qr{/etc/ssl/fitnudge/}, sub { "$dir/" }],
     [qr{/run/fitnudge/worker\.pid}, sub { "$dir/conf-worker.pid" }], [qr{listen \[::\]:\d+}, sub { 'listen [::1]:' . free_port('127.0.0.1') }], [qr{listen 80;}, sub { "listen 127.0.0.1:$http;" }],
     [qr{listen 443 }, sub { "listen 127.0.0.1:$https " }],
     # what a container may not raise

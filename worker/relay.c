@@ -56,7 +56,7 @@ fn_relay_generation(fn_redis_t *r, const char *tag)
 }
 
 
-static int
+int
 fn_relay_tags(fn_redis_t *r, const char *array)
 {
     int        rc;

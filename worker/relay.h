@@ -9,6 +9,9 @@
 /* Change rows that nobody published, and follow-up jobs of the outbox: how many; -1 = a connection was lost. */
 int fn_relay_sweep(fn_db_t *db, fn_redis_t *r);
 
+/* Tells every edge and every cache of the tags of a text array, {a,b}. 0 or -1 = a connection was lost. */
+int fn_relay_tags(fn_redis_t *r, const char *array);
+
 /*
  * Appends the envelope of a follow-up job, {"id","job","user_id","request"} and perhaps {"key","run_at_ms"}: nobody waits for its
  * reply. Its id is made from the key, or else from the outbox row's id, which is appended to ids ("1,2"). job is its row; run_at_ms

@@ -58,7 +58,7 @@ BEGIN
     END IF;
 
     INSERT INTO public.users (email, password_hash, name, language, timezone)
-    VALUES (lower(b ->> 'email'), p_ctx ->> 'password_hash', b ->> 'name', coalesce(b ->> 'language', 'en'), coalesce(b ->> 'timezone', 'UTC'))
+    VALUES (lower(b ->> 'email'), p_ctx ->> 'password_hash', b ->> 'name', coalesce(b ->> 'language', p_req #>> '{meta,language}', 'en'), coalesce(b ->> 'timezone', 'UTC'))
     ON CONFLICT DO NOTHING
     RETURNING id INTO v_user;
 

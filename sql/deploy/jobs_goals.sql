@@ -1,14 +1,15 @@
 -- Writes to goals and check-ins.
 BEGIN;
 
--- The free plan pursues one goal at a time. The user's row is the lock that makes counting safe.
+-- The free plan pursues one goal at a time, unless the flag multiple-goals says otherwise. The user's row is the lock that makes counting safe.
 CREATE FUNCTION pool.goal_limit_reached(p_user uuid) RETURNS boolean
 LANGUAGE plpgsql AS $$
 DECLARE
     v_plan text;
 BEGIN
     SELECT u.plan INTO v_plan FROM public.users u WHERE u.id = p_user FOR NO KEY UPDATE;
-    RETURN v_plan = 'free' AND EXISTS (SELECT FROM public.goals WHERE user_id = p_user AND is_active);
+    RETURN v_plan = 'free' AND EXISTS (SELECT FROM public.goals WHERE user_id = p_user AND is_active)
+           AND NOT pool.flag_on(p_user, 'multiple-goals');
 END
 $$;
 

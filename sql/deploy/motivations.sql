@@ -11,7 +11,7 @@ CREATE TABLE public.motivations (
     goal_id      uuid        NOT NULL,
     text         text        NOT NULL CHECK (text <> ''),
     tone         text        NOT NULL CHECK (tone IN ('friendly', 'tough_love', 'calm')),
-    language     text        NOT NULL CHECK (language IN ('en', 'es', 'fr', 'de')),
+    language     text        NOT NULL CHECK (language IN ('en', 'es', 'fr', 'de', 'ar', 'he')),
     source       text        NOT NULL CHECK (source IN ('ai', 'cache', 'fallback')),
     model        text,
     prompt_hash  text,

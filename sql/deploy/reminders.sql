@@ -217,6 +217,8 @@ RETURN CASE p_language
     WHEN 'es' THEN ROW('Es hora de: ' || p_goal, 'Un pequeño paso basta. Toca y recibe un mensaje hecho para ti.'::text)
     WHEN 'fr' THEN ROW('C''est l''heure : ' || p_goal, 'Un petit pas suffit. Touche pour recevoir un message rien que pour toi.'::text)
     WHEN 'de' THEN ROW('Zeit für: ' || p_goal, 'Ein kleiner Schritt genügt. Tippe für eine Nachricht nur für dich.'::text)
+    WHEN 'ar' THEN ROW('حان وقت: ' || p_goal, 'خطوة صغيرة واحدة تكفي. اضغط لتصلك رسالة من أجلك.'::text)
+    WHEN 'he' THEN ROW('הגיע הזמן: ' || p_goal, 'צעד קטן אחד מספיק. לחיצה, ויש הודעה במיוחד בשבילך.'::text)
     ELSE ROW('Time for: ' || p_goal, 'One small step is enough. Tap for a message made for you.'::text) END;
 
 -- Reminders that are due: one push a reminder and local date, somewhere in the minute by the user's id, so that not all of them

@@ -13,7 +13,7 @@ CREATE TABLE public.users (
     username        text        CHECK (username ~ '^[A-Za-z0-9_.]{3,30}$'),
     bio             text        CHECK (length(bio) <= 500),
     avatar_url      text        CHECK (length(avatar_url) <= 2048),
-    language        text        NOT NULL DEFAULT 'en' CHECK (language IN ('en', 'es', 'fr', 'de')),
+    language        text        NOT NULL DEFAULT 'en' CHECK (language IN ('en', 'es', 'fr', 'de', 'ar', 'he')),
     timezone        text        NOT NULL DEFAULT 'UTC',
     country         text        CHECK (country ~ '^[A-Z]{2}$'),
     birth_date      date,

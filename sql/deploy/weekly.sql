@@ -137,7 +137,7 @@ BEGIN
 END
 $$;
 
--- A number and its noun; all four languages say one of 1, French of 0 too.
+-- A number and its noun; all four of them say one of 1, French of 0 too.
 CREATE FUNCTION pool.counted(p_language text, n bigint, p_one text, p_many text) RETURNS text
 LANGUAGE sql IMMUTABLE
 RETURN n || ' ' || CASE WHEN n = 1 OR (n = 0 AND p_language = 'fr') THEN p_one ELSE p_many END;
@@ -148,6 +148,9 @@ RETURN CASE p_language
     WHEN 'es' THEN ROW('Tu semana'::text, pool.counted('es', p_done, 'registro', 'registros') || ', racha: ' || pool.counted('es', p_streak, 'día', 'días'))
     WHEN 'fr' THEN ROW('Ta semaine'::text, pool.counted('fr', p_done, 'point', 'points') || ', série : ' || pool.counted('fr', p_streak, 'jour', 'jours'))
     WHEN 'de' THEN ROW('Deine Woche'::text, pool.counted('de', p_done, 'Check-in', 'Check-ins') || ', Serie: ' || pool.counted('de', p_streak, 'Tag', 'Tage'))
+    -- a colon spares them their many plurals
+    WHEN 'ar' THEN ROW('أسبوعك'::text, 'التسجيلات: ' || p_done || '، السلسلة بالأيام: ' || p_streak)
+    WHEN 'he' THEN ROW('השבוע שלך'::text, 'דיווחים: ' || p_done || ', רצף בימים: ' || p_streak)
     ELSE ROW('Your week'::text, pool.counted('en', p_done, 'check-in', 'check-ins') || ', streak: ' || pool.counted('en', p_streak, 'day', 'days')) END;
 
 -- Where links of mails lead: ALTER DATABASE ... SET fitnudge.app_url.

@@ -97,7 +97,7 @@ SELECT ok((SELECT run_at BETWEEN '2026-01-17T09:00:00Z' AND '2026-01-17T09:00:50
 SELECT is((SELECT request -> 'body' FROM public.outbox WHERE key LIKE 'rem:%:2026-01-17'),
     (SELECT jsonb_build_object('title', 'Time for: Run', 'body', 'One small step is enough. Tap for a message made for you.', 'sound', true,
         'data', jsonb_build_object('goal_id', goal, 'reminder_id', r.id, 'action', 'generate')) FROM g, public.reminders r), 'what it says');
-SELECT is((SELECT count(DISTINCT t.title) FROM unnest(ARRAY['en', 'es', 'fr', 'de']) l, pool.reminder_words(l, 'x') t), 4::bigint, 'in four languages');
+SELECT is((SELECT count(DISTINCT t.title) FROM unnest(ARRAY['en', 'es', 'fr', 'de', 'ar', 'he']) l, pool.reminder_words(l, 'x') t), 6::bigint, 'in six languages');
 UPDATE public.goals SET is_active = false WHERE id = (SELECT goal FROM g);
 SELECT is(pg_temp.tick('2026-01-18T09:00:00Z'), '{"sent":0,"late":0,"idle":1}', 'not for a goal of the past');
 

@@ -4,4 +4,4 @@ POOL_SRC    = $(wildcard ../../worker/jobs/*.c) $(wildcard ../../worker/provider
 POOL_LIBS   = -lcrypt -lcrypto -lyajl -licui18n -licuuc -lz $(shell pkg-config --libs check)
 
 # These use Check.
-PROVIDER_TESTS = test_r2 test_elevenlabs test_fcm test_mail test_events test_provider_memory test_service
+PROVIDER_TESTS = test_r2 test_elevenlabs test_fcm test_mail test_events test_provider_memory test_service test_locales

@@ -429,19 +429,23 @@ test_messages(void)
     fn_buf_t     ctx = FN_BUF_INIT;
     int          found;
     const char  *tones[] = { "friendly", "tough_love", "calm" };
-    const char  *languages[] = { "en", "es", "fr", "de" };
+    const char  *languages[] = { "en", "es", "fr", "de", "ar", "he" };
+    fn_locales_t  *locales;
 
     settings.openai_api_key = NULL;
+    locales = fn_locales_load(FN_LOCALES_DIR, name, sizeof(name));
+    ok(locales != NULL, "locales");
+    settings.locale_set = locales;
 
     for (t = 0; t < 3; t++) {
-        for (l = 0; l < 4; l++) {
+        for (l = 0; l < FN_LANGUAGES_N; l++) {
             found = 1;
 
             for (i = 0; i < FN_MESSAGES_EACH; i++) {
-                found &= strlen(fn_message(tones[t], languages[l], i)) > 40;
+                found &= strlen(fn_message(locales, tones[t], languages[l], i)) > 40;
 
                 for (j = 0; j < i; j++) {
-                    found &= strcmp(fn_message(tones[t], languages[l], i), fn_message(tones[t], languages[l], j)) != 0;
+                    found &= strcmp(fn_message(locales, tones[t], languages[l], i), fn_message(locales, tones[t], languages[l], j)) != 0;
                 }
             }
 
@@ -452,15 +456,17 @@ test_messages(void)
             ok(local("motivation.generate", "{}", prepared, &ctx) == FN_STEP_COMMIT, "a fallback");
 
             for (i = 0, found = 0; i < FN_MESSAGES_EACH; i++) {
-                found |= strcmp(at(&ctx, "text"), fn_message(tones[t], languages[l], i)) == 0;
+                found |= strcmp(at(&ctx, "text"), fn_message(locales, tones[t], languages[l], i)) == 0;
             }
             ok(found, "is one of them");
             is(at(&ctx, "language"), languages[l], "and says its language");
         }
     }
 
-    is(fn_message("calm", "xx", 0), fn_message("friendly", "en", 0), "an unknown language is English");
-    is(fn_message("xx", "fr", 1), fn_message("friendly", "fr", 1), "an unknown tone is friendly");
+    is(fn_message(locales, "calm", "xx", 0), fn_message(locales, "calm", "en", 0), "an unknown language is English");
+    is(fn_message(locales, "xx", "fr", 1), fn_message(locales, "friendly", "fr", 1), "an unknown tone is friendly");
+    is(fn_message(NULL, "calm", "de", 0), fn_message(locales, "calm", "en", 0), "without locales all is English");
+    fn_locales_free(locales);
     test_settings(&settings);
     fn_buf_free(&ctx);
 }

@@ -3,6 +3,7 @@
 #define FN_CTL_H
 
 #include "../delivery.h"
+#include "../db.h"
 #include "../redis.h"
 
 typedef struct {
@@ -43,6 +44,24 @@ int fn_ctl_cmd_breaker(fn_ctl_t *c, int argc, char **argv);
 int fn_ctl_doctor(const char *conf, int json, int online, const char *resolver);
 
 int fn_ctl_cmd_budget(fn_ctl_t *c, int argc, char **argv);
+/*
+ * One statement, on the pool's connection, which is made for it. Rows, which the caller clears; NULL after a message: what a function raises
+ * with FN... is said as it is.
+ */
+PGresult *fn_ctl_sql(fn_ctl_t *c, const char *sql, int n, const char *const *values);
+
+/* The same for one that changes something. Its last column is fn_ctl_changes: every edge is told before this returns. */
+#define fn_ctl_changes  "concat_ws(' ', string_to_array(nullif(current_setting('fitnudge.changes', true), ''), ',')," \
+                        " string_to_array(nullif(current_setting('fitnudge.tags', true), ''), ','))"
+PGresult *fn_ctl_sql_change(fn_ctl_t *c, const char *sql, int n, const char *const *values);
+
+/* Who is at the keyboard, for audits. */
+const char *fn_ctl_actor(void);
+
+int fn_ctl_cmd_flags(fn_ctl_t *c, int argc, char **argv);
+int fn_ctl_cmd_i18n(fn_ctl_t *c, int argc, char **argv);
+int fn_ctl_cmd_experiments(fn_ctl_t *c, int argc, char **argv);
+
 int fn_ctl_cmd_cron(fn_ctl_t *c, int argc, char **argv);
 int fn_ctl_cmd_maintenance(fn_ctl_t *c, int argc, char **argv);
 

@@ -55,6 +55,27 @@ static const struct {
                                        "  cron run <name>              begins a run now" },
     { "budget", 0, 0, fn_ctl_cmd_budget,
                                        "budget                       what the AI has cost today and this month, and what is left of it" },
+    { "flags", 1, 5, fn_ctl_cmd_flags,  "flags ls                     feature flags, and who changed them last\n"
+                                       "  flags show <key>             one of them, as JSON\n"
+                                       "  flags on|off <key> [--reason TEXT]\n"
+                                       "  flags kill <key> [--reason TEXT]\n"
+                                       "                               off for everybody, at once, and the team is told\n"
+                                       "  flags stage <key> <development|staging|production>\n"
+                                       "  flags set <key> <json>       makes one, or changes what the JSON names\n"
+                                       "  flags member <segment> <user> <in|out|auto>\n"
+                                       "                               whether somebody is in a segment, such as beta" },
+    { "experiments", 1, 4, fn_ctl_cmd_experiments,
+                                       "experiments ls               experiments, and how many have seen them\n"
+                                       "  experiments results <key> [days]\n"
+                                       "                               what they show of the last days (30)\n"
+                                       "  experiments on|off <key>\n"
+                                       "  experiments set <key> <json> makes one, or changes what the JSON names" },
+    { "i18n", 1, 4, fn_ctl_cmd_i18n,   "i18n missing                 texts that a language lacks\n"
+                                       "  i18n translate               asks the AI for them, and tells n8n\n"
+                                       "  i18n review [language]       what machines have translated\n"
+                                       "  i18n review <language> <key> [text]\n"
+                                       "                               it is right, or this is\n"
+                                       "  i18n export <language>       what was looked at and is not in the files yet, as JSON" },
     { NULL, 0, 0, NULL, NULL }
 };
 

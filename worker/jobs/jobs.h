@@ -41,6 +41,16 @@ int       fn_motivation_render(const fn_job_env_t *env, unsigned status, const c
                                const fn_settings_t *s, fn_cache_t *cache, const char *commit_ctx, size_t commit_ctx_len,
                                fn_buf_t *out_body, fn_buf_t *out_headers);
 
+/* Whether there is money left for today and this month; and what a call has cost, in micro-dollars, which is counted. */
+int       fn_ai_may_spend(const fn_settings_t *s, int64_t today, int64_t month);
+int64_t   fn_ai_cost(const fn_settings_t *s, int64_t prompt, int64_t completion, int64_t cached);
+
+/* translation.c */
+fn_step_e fn_translation_local(const fn_job_env_t *env, const char *prepared, size_t prepared_len,
+                               const fn_settings_t *s, fn_cache_t *cache, fn_buf_t *ctx);
+int       fn_translation_joined(const char *ctx, size_t ctx_len, const char *result, size_t result_len,
+                                const fn_settings_t *s, fn_buf_t *commit_ctx);
+
 /* deliver.c */
 fn_step_e fn_deliver_local(const fn_job_env_t *env, const char *prepared, size_t prepared_len,
                            const fn_settings_t *s, fn_cache_t *cache, fn_buf_t *ctx);

@@ -29,6 +29,7 @@ static const fn_steps_t  fn_steps[] = {
     { "media.complete",       fn_deliver_local,      &fn_provider_r2_head, fn_deliver_joined,    fn_media_render },
     { "events.send",          fn_deliver_local,       &fn_provider_posthog, fn_deliver_joined,   NULL },
     { "n8n.notify",           fn_deliver_local,       &fn_provider_n8n,    fn_deliver_joined,    NULL },
+    { "translation.fill",     fn_translation_local,   &fn_provider_openai, fn_translation_joined, NULL },
     { "alert.send",           fn_deliver_local,       &fn_provider_slack,  fn_deliver_joined,    NULL },
     { NULL, NULL, NULL, NULL, NULL }
 };

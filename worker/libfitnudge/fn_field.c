@@ -12,6 +12,7 @@
 
 #include "fn_events.h"
 #include "fn_field.h"
+#include "fn_locales.h"
 #include "fn_time.h"
 #include "fn_uuid.h"
 #include "fn_utf8.h"
@@ -236,8 +237,8 @@ fn_field_check(const fn_field_t *f, const char *p, size_t n, fn_field_error_t *e
                : fn_fail(f, err, "enum", "%s must be one of %s.", f->name, f->values);
 
     case FN_T_LANGUAGE:
-        return fn_field_member("en|es|fr|de", p, n) ? 0
-               : fn_fail(f, err, "enum", "%s must be one of en|es|fr|de.", f->name);
+        return fn_field_member(FN_LANGUAGES, p, n) ? 0
+               : fn_fail(f, err, "enum", "%s must be one of " FN_LANGUAGES ".", f->name);
 
     case FN_T_TIMEZONE:
         return n <= 64 && fn_field_charset(p, n, "_+/-") ? 0

@@ -17,7 +17,7 @@ typedef enum {
     FN_T_BOOL,
     FN_T_DATE,          /* YYYY-MM-DD */
     FN_T_ENUM,          /* one of `values`, separated by '|' */
-    FN_T_LANGUAGE,      /* en, es, fr, de (an ENUM with its own name in OpenAPI) */
+    FN_T_LANGUAGE,      /* FN_LANGUAGES (an ENUM with its own name in OpenAPI) */
     FN_T_TIMEZONE,      /* IANA name: [A-Za-z0-9_+/-]{1,64}; SQL checks that it exists */
     FN_T_URL,           /* https:// or http://, at most `max` bytes, no control characters or spaces */
     FN_T_CURSOR,        /* opaque base64url, at most 256 characters */

@@ -51,6 +51,7 @@ const fn_job_t fn_jobs[] = {
     { "mail.unsubscribe",  "sql",  'n', NULL,               "mail_unsubscribe",   5000, SOON,  FN_JOB_SENSITIVE },
     { "mail.note",         "sql",  'l', NULL,               "mail_note",             0, LATER, FN_JOB_ALONE },
     { "events.track",      "sql",  'l', NULL,               "events_track",       5000, SOON,  0 },
+    { "experiments.event", "sql",  'n', NULL,               "experiments_event",  5000, SOON,  0 },
 
     /* made by other jobs and by the clock; nobody waits for them */
     { "auth.password_mail", "sql", 'n', NULL,               "auth_password_mail",    0, LATER, 0 },
@@ -62,6 +63,8 @@ const fn_job_t fn_jobs[] = {
     { "events.send",       "sql",  'l', NULL,               "delivered",             0, LATER, 0 },
     { "n8n.notify",        "sql",  'l', NULL,               "delivered",             0, LATER, 0 },
     { "alert.send",        "sql",  'l', "alert_prepare",    "delivered",             0, LATER, 0 },
+    { "translation.fill",  "sql",  'l', "translation_prepare", "translation_fill",   0, LATER, 0 },
+    { "onboarding_flow",   "sql",  'l', NULL,               "onboarding_flow",       0, LATER, 0 },
     { "clock.run",         "sql",  'n', NULL,               "clock_run",             0, CLOCK, FN_JOB_ALONE },
     { "clock.tidy",        "sql",  'l', NULL,               "clock_run",             0, CLOCK, FN_JOB_ALONE },
     /* does nothing, with all that delivery does: what ./build.sh bench pool measures, and a sign of life for operators */

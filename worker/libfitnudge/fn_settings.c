@@ -38,6 +38,10 @@ const fn_setting_t  fn_settings_table[] = {
       "Issuer of access tokens" },
     { "fitnudge_jwt_audience", FN_SCOPE_HTTP, FN_S_STRING, S(jwt_audience), "authenticated", 0, 1, 255,
       "Audience of access tokens" },
+    { "fitnudge_locales", FN_SCOPE_HTTP, FN_S_LOCALES, S(locales), NULL, 0, 1, 4096,
+      "Directory of the texts of all languages" },
+    { "fitnudge_pseudo_locale", FN_SCOPE_HTTP, FN_S_CHOICE, S(pseudo_locale), "off", 0, 0, 0,
+      "Whether en-XA is served, for tests of apps" },
     { "fitnudge_cache_redis", FN_SCOPE_HTTP, FN_S_CHOICE, S(cache_redis), "off", 0, 0, 0,
       "Whether instances share cached answers through Redis" },
     { "fitnudge_csrf_secret", FN_SCOPE_HTTP, FN_S_SECRET, S(csrf_secret), NULL, 0, FN_SECRET_MIN, 0,
@@ -253,6 +257,7 @@ static const struct { size_t offset; const char *words[4]; }  fn_setting_choices
     { S(openai_api), { "chat", "responses", NULL, NULL } },
     { S(smtp_tls),   { "starttls", "tls", "off", NULL } },
     { S(n8n_auth),   { "none", "basic", "header", NULL } },
+    { S(pseudo_locale), { "on", "off", NULL, NULL } },
     { S(cache_redis), { "on", "off", NULL, NULL } },
     { S(cron),       { "on", "off", NULL, NULL } }
 };
@@ -541,6 +546,14 @@ fn_setting_string(fn_settings_t *s, const fn_setting_t *d, const char *value)
         return fn_setting_message;
     }
 
+    if (d->type == FN_S_LOCALES) {
+        s->locale_set = *v == '/' ? fn_locales_load(v, fn_setting_message, sizeof(fn_setting_message)) : NULL;
+
+        if (s->locale_set == NULL) {
+            return *v == '/' ? fn_setting_message : fn_setting_invalid(v, "an absolute path is expected");
+        }
+    }
+
     return fn_setting_text(s, d, v);
 }
 
@@ -600,6 +613,7 @@ fn_setting_apply(fn_settings_t *s, const fn_setting_t *d, const char *value)
     case FN_S_TEXT:
     case FN_S_PUBLIC_KEY:
     case FN_S_VOICES:
+    case FN_S_LOCALES:
         return fn_setting_string(s, d, value);
 
     case FN_S_INT:
@@ -706,4 +720,7 @@ fn_settings_free(fn_settings_t *s)
         free(*place);
         *place = NULL;
     }
+
+    fn_locales_free(s->locale_set);
+    s->locale_set = NULL;
 }

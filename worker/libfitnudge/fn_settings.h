@@ -10,6 +10,8 @@
 #include <stdint.h>
 #include <stddef.h>
 
+#include "fn_locales.h"
+
 #define FN_SETTINGS_MAX  256        /* rows of the table at most */
 
 typedef struct {
@@ -23,6 +25,9 @@ typedef struct {
     char     *jwt_keys;             /* fitnudge_jwt_keys: key pairs in PEM (fn_key_pair.h), or NULL: jwt_secret signs */
     char     *jwt_issuer;           /* fitnudge_jwt_issuer, default "fitnudge" */
     char     *jwt_audience;         /* fitnudge_jwt_audience, default "authenticated" */
+    char     *locales;              /* fitnudge_locales: a directory, or NULL */
+    fn_locales_t *locale_set;       /* ... read; NULL without one */
+    char     *pseudo_locale;        /* "on" or "off" */
     char     *cache_redis;          /* "on" or "off" */
     char     *csrf_secret;          /* fitnudge_csrf_secret */
     char     *email_events_key;     /* fitnudge_email_events_key: fn_webhook.h, or NULL: no such requests are taken */
@@ -103,7 +108,8 @@ typedef enum {
     FN_S_SECRET_JSON,   /* as a secret; the environment variable may also hold the path of the file */
     FN_S_SECRET_KEYS,   /* as a secret: fn_key_pair.h */
     FN_S_PUBLIC_KEY,    /* fn_webhook.h, or env:NAME */
-    FN_S_VOICES         /* fn_voices.h */
+    FN_S_VOICES,        /* fn_voices.h */
+    FN_S_LOCALES        /* a directory that is read at once: fn_locales.h */
 } fn_setting_type_e;
 typedef enum { FN_SCOPE_HTTP, FN_SCOPE_WORKER } fn_setting_scope_e;
 

@@ -6,7 +6,7 @@
 #define FN_VOICES_BLANK  " \t"
 
 static const char *const  fn_voices_tones[] = { "friendly", "tough_love", "calm", NULL };
-static const char *const  fn_voices_languages[] = { "en", "es", "fr", "de", NULL };
+static const char *const  fn_voices_languages[] = { "en", "es", "fr", "de", "ar", "he", NULL };
 
 /* One word, taken apart. */
 typedef struct {

@@ -108,7 +108,7 @@ fn_openai_build(fn_exchange_t *x, fn_call_t *c)
 {
     int                   rc;
     fn_json_field_t       f[] = {
-        FN_JSON_FIELD("messages"), FN_JSON_FIELD("model"), FN_JSON_FIELD("safety_identifier"), FN_JSON_END
+        FN_JSON_FIELD("messages"), FN_JSON_FIELD("model"), FN_JSON_FIELD("safety_identifier"), FN_JSON_FIELD("max_tokens"), FN_JSON_END
     };
     const fn_settings_t  *s = c->settings;
 
@@ -173,7 +173,7 @@ fn_openai_body(fn_buf_t *b, const fn_settings_t *s, const fn_json_field_t *c)
     fn_buf_adds(b, responses ? ",\"input\":" : ",\"messages\":");
     fn_json_add_raw(b, &c[0]);
     fn_buf_addf(b, ",\"%s\":%lld,\"stream\":false,%s\"prompt_cache_key\":\"motivation-v1\"",
-                responses ? "max_output_tokens" : "max_completion_tokens", (long long) s->openai_max_tokens,
+                responses ? "max_output_tokens" : "max_completion_tokens", (long long) (c[3].type == FN_JSON_NUMBER ? c[3].number : s->openai_max_tokens),
                 responses ? "\"store\":false," : "");
 
     if (c[2].type == FN_JSON_STRING) {

@@ -131,6 +131,8 @@ sub prepare {
 
     _private_dir($_, $uid, $gid) for $sock, map { "$dir/$_" } qw(redis secrets);
 
+    run('cp', '-rf', "$ROOT/conf/locales", $dir) if !$self->{database_only};
+
     # a copy, so that a build does not change a running system, and the service account can reach it
     for my $file ($self->{database_only} ? () : qw(ngx_fitnudge_module.so fitnudge-worker fitnudgectl)) {
         my $from = ($self->{fault} && $file =~ /^fitnudge-/ ? "$ROOT/build/faults" : $self->{build}) . "/$file";
@@ -503,6 +505,7 @@ sub write_conf {
         $self->{database_url} ? 'fitnudge_' . $password->('edge') : undef,
         $self->{replica} ? 'fitnudge_postgres_replica "' . $self->conninfo('fitnudge_edge', undef, $self->{replica}) . '";' : undef,
         'fitnudge_jwt_secret ' . $secret->(JWT_SECRET_KEY => 'jwt_secret') . ';',
+        "fitnudge_locales \"$dir/locales\";",
         'fitnudge_csrf_secret ' . $secret->(CSRF_SECRET_KEY => 'csrf_secret') . ';',
         $self->{limits} ? undef : 'fitnudge_limit off;',
         $self->{shared},
