@@ -159,8 +159,8 @@ BEGIN
           AND (p_from IS NULL OR p.created_at >= p_from) AND (p_to IS NULL OR p.created_at < p_to)
         ORDER BY p.created_at DESC, p.id DESC LIMIT c_ranked
     ), people AS MATERIALIZED (
-        SELECT u.id, pool.followers_counted(u.id) AS followers FROM public.users u
-        WHERE u.id IN (SELECT h.user_id FROM hits h) AND u.deleted_at IS NULL
+        SELECT u.id, pool.followers_counted(u.id) AS followers FROM (SELECT DISTINCT h.user_id FROM hits h) a
+        CROSS JOIN LATERAL (SELECT x.id FROM public.users x WHERE x.id = a.user_id AND x.deleted_at IS NULL LIMIT 1) u
     ), scored AS MATERIALIZED (
         SELECT h.id, h.created_at, pool.search_score(ts_rank(h.tsv, p_query), p_q, h.title, a.followers, h.created_at,
             (SELECT coalesce(sum(c.likes + c.comments), 0)::bigint FROM public.post_counts c WHERE c.post_id = h.id)) AS score
