@@ -44,7 +44,7 @@ for my $path (sort keys %{ $doc->{paths} }) {
 }
 cmp_ok(scalar @op, '>=', 29, scalar(@op) . ' operations in the document');
 
-sub rows { $s->sql('SELECT ' . join ' || \' \' || ', map { "(SELECT count(*) FROM $_)::text" } qw(users goals checkins motivations sessions refresh_tokens reminders follows user_consents email_verifications password_resets)) }
+sub rows { $s->sql('SELECT ' . join ' || \' \' || ', map { "(SELECT count(*) FROM $_)::text" } qw(users goals checkins motivations sessions refresh_tokens reminders follows user_consents email_verifications password_resets posts comments likes post_flags search_clicks)) }
 my $before = rows();
 
 sub types ($f) { my $t = $f->{type} // 'string'; return ref $t ? @$t : $t }
