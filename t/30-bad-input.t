@@ -60,7 +60,7 @@ sub good ($name, $f) {
     return '2025-01-01' if $format eq 'date';
     return 'https://example.com/a.png' if $format =~ /\Aur[il]\z/;
     return 'UTC' if $name eq 'timezone';
-    return [0] if $type eq 'array';
+    return [($f->{items}{format} // '') eq 'uuid' ? $some_id : 0] if $type eq 'array';
     return $name eq 'week' ? '2025-W01' : '08:00' if $f->{pattern};
     return 'abcdefghijkl' if !defined $f->{maxLength} || $f->{maxLength} >= 12;
     return 'a' x $f->{maxLength};
@@ -255,7 +255,7 @@ subtest 'queries' => sub {
             my ($type) = types($f);
             error_ok(call($s, GET => "$at?$name=$_", %p), 400, "$op->{name}: $name=$_", field => $name) for
                 $type eq 'integer' ? ('x', '1.5', '-1', '0', '1e3', '1%20', '%31%00', '99999999999999999999')
-                : $type eq 'boolean' ? ('yes', 'TRUE', '2', 'x') : $name eq 'cursor' ? ('!', 'a' x 257) : ('x', '2025-02-30', "$some_id'");
+                : $type eq 'boolean' ? ('yes', 'TRUE', '2', 'x') : $name eq 'cursor' ? ('!', 'a' x 257) : $name eq 'q' ? ('x', '%20%20', 'a' x 101) : ('x', '2025-02-30', "$some_id'");
         }
     }
     status_ok(call($s, GET => '/goals?limit=%31%30', %p), 200, 'escapes are decoded');
