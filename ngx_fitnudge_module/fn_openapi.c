@@ -25,6 +25,9 @@
 #define FEED(name, item) \
     OBJECT("\"" name "\":{\"type\":\"array\",\"items\":" REF(item) "},\"pagination\":" \
            OBJECT("\"limit\":" INT ",\"next_cursor\":" TEXT_NULL))
+#define PAGED(name, item) \
+    OBJECT("\"" name "\":{\"type\":\"array\",\"items\":" REF(item) "},\"pagination\":" \
+           OBJECT("\"page\":" INT ",\"limit\":" INT ",\"total\":" INT))
 
 /* fn_events.h */
 #define FN_OPENAPI_EVENT \
@@ -69,6 +72,20 @@ static const struct {
       ",\"updated_at\":" TIME) },
     { "ReminderList", OBJECT("\"reminders\":{\"type\":\"array\",\"items\":" REF("Reminder") "},\"pagination\":"
       OBJECT("\"page\":" INT ",\"limit\":" INT ",\"total\":" INT)) },
+    { "Author", OBJECT("\"id\":" ID ",\"name\":" TEXT ",\"username\":" TEXT_NULL ",\"avatar_url\":" TEXT_NULL) },
+    { "Post", OBJECT("\"id\":" ID ",\"author\":" REF("Author") ",\"text\":" TEXT ",\"voice_url\":" TEXT_NULL
+      ",\"media_ids\":{\"type\":\"array\",\"items\":" ID "},\"is_public\":" BOOL ",\"likes_count\":" INT ",\"comments_count\":" INT
+      ",\"liked_by_me\":" BOOL ",\"version\":" INT ",\"created_at\":" TIME ",\"updated_at\":" TIME) },
+    { "PostList", FEED("posts", "Post") },
+    { "Likes", OBJECT("\"likes_count\":" INT) },
+    { "Comment", OBJECT("\"id\":" ID ",\"post_id\":" ID ",\"author\":" REF("Author") ",\"text\":" TEXT ",\"created_at\":" TIME) },
+    { "CommentList", FEED("comments", "Comment") },
+    { "Received", OBJECT("\"status\":{\"const\":\"received\"}") },
+    { "PostResults", PAGED("results", "Post") },
+    { "GoalResults", PAGED("results", "Goal") },
+    { "UserResults", PAGED("results", "Author") },
+    { "Suggestions", OBJECT("\"suggestions\":{\"type\":\"array\",\"items\":" OBJECT("\"type\":{\"enum\":[\"term\",\"user\",\"category\"]}"
+      ",\"text\":" TEXT ",\"user_id?\":" ID) "}") },
     { "Stats", OBJECT("\"timezone\":" TEXT ",\"date\":" DATE ",\"streak\":" OBJECT("\"current\":" INT ",\"longest\":" INT) ",\"totals\":"
       OBJECT("\"goals\":" INT ",\"active_goals\":" INT ",\"checkins\":" INT ",\"done\":" INT ",\"skipped\":" INT ",\"missed\":" INT
       ",\"active_days\":" INT ",\"motivations\":" INT) ",\"engagement\":" OBJECT("\"active_days_7\":" INT ",\"active_days_30\":" INT
@@ -196,6 +213,7 @@ fn_openapi_schema(fn_buf_t *b, const fn_field_t *f)
     case FN_T_BOOL:
         type = "boolean";
         break;
+    case FN_T_UUIDS:
     case FN_T_DAYS:
     case FN_T_EVENTS:
         type = "array";
@@ -240,6 +258,9 @@ fn_openapi_schema(fn_buf_t *b, const fn_field_t *f)
     case FN_T_DAYS:
         fn_buf_adds(b, ",\"items\":{\"type\":\"integer\",\"minimum\":0,\"maximum\":6},\"minItems\":1,\"uniqueItems\":true");
         break;
+    case FN_T_UUIDS:
+        fn_buf_addf(b, ",\"items\":" ID ",\"maxItems\":%ld,\"uniqueItems\":true", f->max);
+        break;
     default:
         break;
     }
@@ -251,7 +272,7 @@ fn_openapi_schema(fn_buf_t *b, const fn_field_t *f)
     if (f->type == FN_T_INT && (f->min || f->max)) {
         fn_buf_addf(b, ",\"minimum\":%ld,\"maximum\":%ld", f->min, f->max);
 
-    } else if (f->type != FN_T_INT) {
+    } else if (f->type != FN_T_INT && f->type != FN_T_UUIDS) {
         if (f->min) {
             fn_buf_addf(b, ",\"minLength\":%ld", f->min);
         }

@@ -26,7 +26,7 @@ fn_route_tag(const fn_route_t *route, const char **tags, const char *user, const
     size_t       n, len, at = 0;
     const char  *s, *text;
 
-    for (s = *tags; *s == ' '; s++) { /* void */ }
+    for (s = *tags; *s == ' ' || *s == '~'; s++) { /* void */ }
 
     for ( /* void */ ; *s != '\0' && *s != ' '; s += n) {
         text = s;
@@ -62,4 +62,15 @@ fn_route_tag(const fn_route_t *route, const char **tags, const char *user, const
     *tags = s;
 
     return (int) at;
+}
+
+
+int
+fn_route_tag_lags(const char *tags)
+{
+    while (*tags == ' ') {
+        tags++;
+    }
+
+    return *tags == '~';
 }

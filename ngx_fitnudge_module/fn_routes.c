@@ -252,6 +252,60 @@ static const fn_field_t  consent_body[] = {
     END
 };
 
+/* social and search */
+static const fn_field_t  feed_params[] = {
+    { "scope", FN_T_ENUM, 0, 0, 0, "all|following", "all", "Of everybody, or of those whom the user follows." },
+    CURSOR, LIMIT, END
+};
+
+#define POST_FIELDS                                                                                                                   \
+    { "voice_url", FN_T_URL, FN_F_NULLABLE, 0, 2048, NULL, NULL, "Recording." },                                                      \
+    { "media_ids", FN_T_UUIDS, 0, 0, 10, NULL, NULL, "Finished uploads of the user." },                                               \
+    { "is_public", FN_T_BOOL, 0, 0, 0, NULL, NULL, "Whether anybody else sees it; true by default." }
+
+static const fn_field_t  post_body[] = {
+    { "text", FN_T_STRING, FN_F_REQUIRED, 1, 2000, NULL, NULL, "What is said." }, POST_FIELDS, END
+};
+
+static const fn_field_t  post_patch[] = {
+    { "text", FN_T_STRING, 0, 1, 2000, NULL, NULL, "What is said." }, POST_FIELDS, END
+};
+
+static const fn_field_t  comments_params[] = { PATH_ID, CURSOR, LIMIT, END };
+
+static const fn_field_t  comment_body[] = {
+    { "text", FN_T_STRING, FN_F_REQUIRED, 1, 500, NULL, NULL, "What is said." },
+    END
+};
+
+static const fn_field_t  flag_body[] = {
+    { "reason", FN_T_ENUM, FN_F_REQUIRED, 0, 0, "spam|abuse|other", NULL, "What is wrong with it." },
+    { "note", FN_T_STRING, FN_F_NULLABLE, 0, 500, NULL, NULL, "A few words." },
+    END
+};
+
+#define QUERY  { "q", FN_T_STRING, FN_F_REQUIRED, 2, 100, NULL, NULL, "Words; a phrase in quotes, `or` between words, `-` before one that must not be there." }
+#define SINCE  { "from", FN_T_DATE, 0, 0, 0, NULL, NULL, "First date." }, { "to", FN_T_DATE, 0, 0, 0, NULL, NULL, "Last date." }
+
+static const fn_field_t  search_posts_params[] = {
+    QUERY, SINCE, { "user_id", FN_T_UUID, 0, 0, 0, NULL, NULL, "Only of this person." }, PAGE, LIMIT, END
+};
+
+static const fn_field_t  search_params[] = { QUERY, SINCE, PAGE, LIMIT, END };
+
+static const fn_field_t  suggestions_params[] = {
+    { "q", FN_T_STRING, FN_F_REQUIRED, 2, 100, NULL, NULL, "Beginning of what is searched for." },
+    { "limit", FN_T_INT, 0, 1, 10, NULL, "5", "Suggestions at most." },
+    END
+};
+
+static const fn_field_t  click_body[] = {
+    { "query", FN_T_STRING, FN_F_REQUIRED, 2, 100, NULL, NULL, "What was searched for." },
+    { "result_id", FN_T_UUID, FN_F_REQUIRED, 0, 0, NULL, NULL, "Result that was chosen." },
+    { "position", FN_T_INT, FN_F_REQUIRED, 1, 100000, NULL, NULL, "Its place among the results, from 1." },
+    END
+};
+
 #define V1  "/api/v1"
 
 #define NEVER            { FN_CACHE_NONE, 0, NULL }
@@ -364,6 +418,49 @@ const fn_route_t  fn_routes[] = {
       "motivation", "Reminder", "Change a reminder; a date it was sent for is over" },
     { FN_DELETE, V1 "/reminders/{id}", FN_WRITE, FN_USER, FN_LIMIT_USER, "reminders.delete", id_param, NULL, 204, FN_R_IF_MATCH, NEVER,
       "motivation", NULL, "Delete a reminder" },
+
+    /* social */
+    { FN_GET, V1 "/feed", FN_READ, FN_USER, FN_LIMIT_USER, "feed", feed_params, NULL, 200, FN_R_REPLICA,
+      MINE(600, "social:@ users:@ follows:@ ~feed"),
+      "social", "PostList", "Posts, newest first" },
+    { FN_POST, V1 "/posts", FN_WRITE, FN_USER, FN_LIMIT_USER, "posts.create", NULL, post_body, 201, 0, NEVER,
+      "social", "Post", "Say something" },
+    { FN_GET, V1 "/posts/{id}", FN_READ, FN_USER, FN_LIMIT_USER, "posts_get", id_param, NULL, 200, FN_R_REPLICA,
+      MINE(300, "social:@ users:@ ~post:{id}"),
+      "social", "Post", "One post" },
+    { FN_PATCH, V1 "/posts/{id}", FN_WRITE, FN_USER, FN_LIMIT_USER, "posts.update", id_param, post_patch, 200, FN_R_IF_MATCH, NEVER,
+      "social", "Post", "Change a post" },
+    { FN_DELETE, V1 "/posts/{id}", FN_WRITE, FN_USER, FN_LIMIT_USER, "posts.delete", id_param, NULL, 204, FN_R_IF_MATCH, NEVER,
+      "social", NULL, "Delete a post with its likes and comments" },
+    { FN_POST, V1 "/posts/{id}/like", FN_WRITE, FN_USER, FN_LIMIT_USER, "posts.like", id_param, NULL, 200, 0, NEVER,
+      "social", "Likes", "Like a post; once or many times is the same" },
+    { FN_DELETE, V1 "/posts/{id}/like", FN_WRITE, FN_USER, FN_LIMIT_USER, "posts.unlike", id_param, NULL, 200, 0, NEVER,
+      "social", "Likes", "Like it no longer" },
+    { FN_GET, V1 "/posts/{id}/comments", FN_READ, FN_USER, FN_LIMIT_USER, "posts_comments", comments_params, NULL, 200, FN_R_REPLICA,
+      MINE(300, "social:@ users:@ ~post:{id}"),
+      "social", "CommentList", "Comments on a post, newest first" },
+    { FN_POST, V1 "/posts/{id}/comments", FN_WRITE, FN_USER, FN_LIMIT_USER, "comments.create", id_param, comment_body, 201, 0, NEVER,
+      "social", "Comment", "Comment on a post" },
+    { FN_DELETE, V1 "/comments/{id}", FN_WRITE, FN_USER, FN_LIMIT_USER, "comments.delete", id_param, NULL, 204, 0, NEVER,
+      "social", NULL, "Delete a comment: one's own, or one on one's own post" },
+    { FN_POST, V1 "/posts/{id}/flag", FN_WRITE, FN_USER, FN_LIMIT_USER, "posts.flag", id_param, flag_body, 202, 0, NEVER,
+      "social", "Received", "Tell moderators about a post; once a user" },
+
+    /* search */
+    { FN_GET, V1 "/search/posts", FN_READ, FN_USER, FN_LIMIT_USER, "search_posts", search_posts_params, NULL, 200, FN_R_SLOW|FN_R_RECORDED,
+      MINE(300, "social:@ users:@"),
+      "search", "PostResults", "Posts with these words, the most relevant first" },
+    { FN_GET, V1 "/search/goals", FN_READ, FN_USER, FN_LIMIT_USER, "search_goals", search_params, NULL, 200, FN_R_SLOW|FN_R_RECORDED,
+      MINE(300, "goals:@ users:@"),
+      "search", "GoalResults", "The user's own goals with these words" },
+    { FN_GET, V1 "/search/users", FN_READ, FN_USER, FN_LIMIT_USER, "search_users", search_params, NULL, 200, FN_R_SLOW|FN_R_RECORDED,
+      MINE(300, "users:@ follows:@"),
+      "search", "UserResults", "People whose names begin with these words" },
+    { FN_GET, V1 "/search/suggestions", FN_READ, FN_USER, FN_LIMIT_USER, "search_suggestions", suggestions_params, NULL, 200, FN_R_SLOW,
+      MINE(300, "users:@"),
+      "search", "Suggestions", "How what was begun could go on: popular terms, people, categories of goals" },
+    { FN_POST, V1 "/search/click", FN_WRITE, FN_USER, FN_LIMIT_USER, "search.click", NULL, click_body, 202, 0, NEVER,
+      "search", "Received", "A result was chosen" },
 
     /* analytics */
     { FN_GET, V1 "/stats/me", FN_READ, FN_USER, FN_LIMIT_USER, "stats_me", NULL, NULL, 200, FN_R_REPLICA,

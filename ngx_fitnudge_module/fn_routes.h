@@ -31,6 +31,7 @@ typedef enum { FN_LIMIT_NONE, FN_LIMIT_ANONYMOUS, FN_LIMIT_USER, FN_LIMIT_AI, FN
 #define FN_R_URLS         0x20      /* SQL names objects in the storage: their addresses are signed on the way out (fn_r2.h) */
 #define FN_R_SEALED       0x40      /* a signature says who sends it: the job's body is made by ngx_http_fitnudge_sealed.c */
 #define FN_R_PAGE         0x200     /* a success is no JSON: `response` is its media type, and Accept is not asked */
+#define FN_R_RECORDED     0x400     /* a search: after the answer the job search.record notes what was asked, and how much was found */
 #define FN_R_DOWNLOAD     0x100     /* a file to be kept: Content-Disposition */
 #define FN_R_TOLD         0x80      /* each answer is told to the pool: the job that has the function's name; not with a cache */
 
@@ -39,8 +40,11 @@ typedef enum { FN_CACHE_NONE, FN_CACHE_USER, FN_CACHE_PUBLIC } fn_cache_scope_e;
 
 /*
  * How an answer is cached. It is valid while no tag's generation has changed, for ttl_s at most. `tags` are separated by
- * blanks; "@" stands for the caller's user id, "{name}" for a path parameter: "goals:@", "users:{id}".
+ * blanks; "@" stands for the caller's user id, "{name}" for a path parameter: "goals:@", "users:{id}". A tag after "~" is one that
+ * everybody bumps all the time: an answer stays valid for FN_CACHE_LAG_S after it was made, whatever becomes of that tag.
  */
+#define FN_CACHE_LAG_S  5
+
 typedef struct {
     fn_cache_scope_e    scope;
     unsigned            ttl_s;
@@ -86,6 +90,9 @@ void fn_route_match(fn_route_match_t *m, fn_method_e method, const char *path, s
  * no further one; -1: a value it needs is missing, or it is too long.
  */
 int fn_route_tag(const fn_route_t *route, const char **tags, const char *user, const char *const *values, char tag[FN_TAG_MAX]);
+
+/* Whether the next tag of `tags` comes after "~". */
+int fn_route_tag_lags(const char *tags);
 
 /* Appends the OpenAPI 3.1 document of the table. 0 or -1. */
 int fn_openapi_write(fn_buf_t *b);

@@ -58,6 +58,7 @@ typedef struct {
     uint64_t                      hash;
     size_t                        key_len;
     uint64_t                      generation[FN_CACHE_TAGS];
+    ngx_uint_t                    lags;             /* bit n: others may see what tag n tells FN_CACHE_LAG_S later */
     u_char                        key[FN_CACHE_KEY_MAX];
 } ngx_http_fitnudge_cache_key_t;
 
@@ -96,7 +97,7 @@ typedef struct {
     fn_cache_meta_t               meta;
     ngx_str_t                     body;
     const char                   *coding;           /* gzip, br, or NULL */
-    ngx_uint_t                    valid;            /* generations are unchanged */
+    ngx_uint_t                    valid;            /* nothing has changed that must be seen */
     uint64_t                      age_ms;
 } ngx_http_fitnudge_cache_hit_t;
 
@@ -107,6 +108,7 @@ static ngx_int_t ngx_http_fitnudge_cache_find(ngx_http_request_t *r, const ngx_h
     ngx_http_fitnudge_cache_hit_t *hit);
 static ngx_int_t ngx_http_fitnudge_cache_look(ngx_http_request_t *r, const ngx_http_fitnudge_cache_key_t *key, uint64_t max_age_ms,
     ngx_uint_t gzip, ngx_http_fitnudge_cache_hit_t *hit);
+static ngx_uint_t ngx_http_fitnudge_cache_valid(const ngx_http_fitnudge_cache_key_t *key, const fn_cache_meta_t *meta, uint64_t age_ms);
 static ngx_int_t ngx_http_fitnudge_cache_brotli_key(ngx_http_request_t *r, const ngx_http_fitnudge_cache_key_t *key,
     ngx_http_fitnudge_cache_key_t *br);
 static void ngx_http_fitnudge_cache_brotli(ngx_http_request_t *r, const ngx_http_fitnudge_cache_key_t *br,
@@ -337,19 +339,22 @@ ngx_http_fitnudge_cache_key(ngx_http_fitnudge_cache_key_t *key, const ngx_http_f
 static ngx_int_t
 ngx_http_fitnudge_cache_generations(ngx_http_fitnudge_cache_key_t *key, const ngx_http_fitnudge_question_t *q)
 {
-    int          len;
+    int          len, lags;
     char         tag[FN_TAG_MAX];
     ngx_uint_t   n;
     const char  *tags = q->route->cache.tags;
 
     ngx_memzero(key->generation, sizeof(key->generation));
+    key->lags = 0;
 
-    for (n = 0; (len = fn_route_tag(q->route, &tags, q->values[0], q->values + 1, tag)) > 0; n++) {
+    for (n = 0, lags = fn_route_tag_lags(tags); (len = fn_route_tag(q->route, &tags, q->values[0], q->values + 1, tag)) > 0; n++) {
         if (n == FN_CACHE_TAGS) {
             return NGX_DECLINED;
         }
 
         key->generation[n] = ngx_fitnudge_shm_generation((u_char *) tag, (size_t) len);
+        key->lags |= (ngx_uint_t) lags << n;
+        lags = fn_route_tag_lags(tags);
     }
 
     return len == 0 ? NGX_OK : NGX_DECLINED;
@@ -423,7 +428,7 @@ ngx_http_fitnudge_cache_look(ngx_http_request_t *r, const ngx_http_fitnudge_cach
 
     if (n != 0) {
         hit->age_ms = now > hit->meta.created_ms ? now - hit->meta.created_ms : 0;
-        hit->valid = ngx_memcmp(hit->meta.generation, key->generation, sizeof(key->generation)) == 0;
+        hit->valid = ngx_http_fitnudge_cache_valid(key, &hit->meta, hit->age_ms);
 
         if (hit->valid && hit->age_ms < max_age_ms) {
             gzip = gzip && hit->meta.gzip_len != 0 && ngx_http_gzip_ok(r) == NGX_OK;
@@ -441,6 +446,23 @@ ngx_http_fitnudge_cache_look(ngx_http_request_t *r, const ngx_http_fitnudge_cach
     ngx_fitnudge_cache_unlock(&cmcf->zones, key->hash);
 
     return found ? NGX_OK : NGX_DECLINED;
+}
+
+
+/* An entry keeps the generations that it was made with: however often it is served in that time, the time is over once. */
+
+static ngx_uint_t
+ngx_http_fitnudge_cache_valid(const ngx_http_fitnudge_cache_key_t *key, const fn_cache_meta_t *meta, uint64_t age_ms)
+{
+    ngx_uint_t  n;
+
+    for (n = 0; n < FN_CACHE_TAGS; n++) {
+        if (meta->generation[n] != key->generation[n] && !((key->lags >> n & 1) && age_ms < FN_CACHE_LAG_S * 1000)) {
+            return 0;
+        }
+    }
+
+    return 1;
 }
 
 
@@ -462,6 +484,7 @@ ngx_http_fitnudge_cache_brotli_key(ngx_http_request_t *r, const ngx_http_fitnudg
     br->key_len = key->key_len + 1;
     br->hash = XXH3_64bits(br->key, br->key_len);
     ngx_memcpy(br->generation, key->generation, sizeof(br->generation));
+    br->lags = key->lags;
 
     return NGX_OK;
 }
@@ -965,6 +988,10 @@ ngx_http_fitnudge_cache_answer(ngx_http_request_t *r, const ngx_http_fitnudge_ca
 
     if (rc != NGX_OK || body.data == NULL) {
         return rc;
+    }
+
+    if (!collapsed) {
+        ngx_http_fitnudge_record(r, &body);
     }
 
     if (!last) {

@@ -20,4 +20,7 @@ ngx_int_t ngx_http_fitnudge_query_result(ngx_http_request_t *r, ngx_int_t rc, vo
 ngx_fitnudge_pg_target_e ngx_http_fitnudge_target(ngx_http_request_t *r, const fn_route_match_t *m,
     const char *const *values);
 
+/* ngx_http_fitnudge_record.c: queues the note of a search (FN_R_RECORDED) that PostgreSQL has answered with `answer`; else does nothing. */
+void ngx_http_fitnudge_record(ngx_http_request_t *r, const ngx_str_t *answer);
+
 #endif

@@ -137,6 +137,8 @@ ngx_http_fitnudge_query_done(ngx_fitnudge_op_t *op, ngx_int_t rc, void *reply)
             ngx_http_fitnudge_told(r, m->route);
         }
 
+        ngx_http_fitnudge_record(r, &body);
+
         rc = ngx_http_fitnudge_query_disposition(r, m);
 
         if (rc == NGX_OK) {

@@ -45,7 +45,7 @@ for my $path (sort keys %{ $doc->{paths} }) {
 }
 cmp_ok(scalar @op, '>=', 29, scalar(@op) . ' operations in the document');
 
-sub rows { $s->sql('SELECT ' . join ' || \' \' || ', map { "(SELECT count(*) FROM $_)::text" } qw(users goals checkins motivations sessions refresh_tokens reminders follows user_consents email_verifications password_resets)) }
+sub rows { $s->sql('SELECT ' . join ' || \' \' || ', map { "(SELECT count(*) FROM $_)::text" } qw(users goals checkins motivations sessions refresh_tokens reminders follows user_consents email_verifications password_resets posts comments likes post_flags search_clicks)) }
 my $before = rows();
 
 sub types ($f) { my $t = $f->{type} // 'string'; return ref $t ? @$t : $t }
@@ -61,7 +61,7 @@ sub good ($name, $f) {
     return '2025-01-01' if $format eq 'date';
     return 'https://example.com/a.png' if $format =~ /\Aur[il]\z/;
     return 'UTC' if $name eq 'timezone';
-    return [($f->{items}{type} // '') eq 'object' ? { name => 'opened' } : 0] if $type eq 'array';
+    return [($f->{items}{type} // '') eq 'object' ? { name => 'opened' } : ($f->{items}{format} // '') eq 'uuid' ? $some_id : 0] if $type eq 'array';
     return $name eq 'week' ? '2025-W01' : '08:00' if $f->{pattern};
     return 'a' x $f->{minLength} if ($f->{minLength} // 0) > 12;
     return 'abcdefghijkl' if !defined $f->{maxLength} || $f->{maxLength} >= 12;
@@ -257,7 +257,7 @@ subtest 'queries' => sub {
             my ($type) = types($f);
             error_ok(call($s, GET => "$at?$name=$_", %p), 400, "$op->{name}: $name=$_", field => $name) for
                 $type eq 'integer' ? ('x', '1.5', '-1', '0', '1e3', '1%20', '%31%00', '99999999999999999999')
-                : $type eq 'boolean' ? ('yes', 'TRUE', '2', 'x') : $name eq 'cursor' ? ('!', 'a' x 257)
+                : $type eq 'boolean' ? ('yes', 'TRUE', '2', 'x') : $name eq 'cursor' ? ('!', 'a' x 257) : $name eq 'q' ? ('x', '%20%20', 'a' x 101)
                 : $f->{maxLength} && !$f->{enum} && !$f->{format} && !$f->{pattern} ? 'x' x ($f->{maxLength} + 1) : ('x', '2025-02-30', "$some_id'");
         }
     }

@@ -18,6 +18,8 @@ sub outfit () {
     $u->{reminder} = call($s, POST => '/motivation/schedule', %p, json => { goal_id => $u->{goal}, time => '08:00' })->json->{id};
     $u->{media} = $s->sql("INSERT INTO media (user_id, kind, content_type, bytes, key, state, completed_at) VALUES (?, 'image', 'image/png', 9, ?, 'ready', now()) RETURNING id",
         $u->{id}, "private/$u->{id}/image/x.png");
+    $u->{post} = call($s, POST => '/posts', %p, json => { text => 'private', is_public => \0 })->json->{id};
+    $u->{comment} = call($s, POST => "/posts/$u->{post}/comments", %p, json => { text => 'private' })->json->{id};
     $u->{session} = claims_of($u->{token})->{session_id};
     my $res = call($s, PATCH => '/users/me', %p, json => { bio => 'private' }, headers => { Prefer => 'respond-async' });
     $u->{job} = $res->json->{job}{id};
@@ -33,11 +35,14 @@ my @each = (
     ['POST', '/motivation/generate', sub ($o) { { goal_id => $o->{goal} } }], ['GET', '/motivations/{motivation}'],
     ['POST', '/motivation/schedule', sub ($o) { { goal_id => $o->{goal}, time => '08:00' } }], ['PATCH', '/reminders/{reminder}', { time => '09:00' }], ['DELETE', '/reminders/{reminder}'],
     ['POST', '/media/{media}/complete'], ['DELETE', '/media/{media}'],
+    ['GET', '/posts/{post}'], ['PATCH', '/posts/{post}', { text => 'x' }], ['DELETE', '/posts/{post}'], ['POST', '/posts/{post}/like'], ['DELETE', '/posts/{post}/like'],
+    ['GET', '/posts/{post}/comments'], ['POST', '/posts/{post}/comments', { text => 'x' }], ['POST', '/posts/{post}/flag', { reason => 'spam' }], ['DELETE', '/comments/{comment}'],
     ['GET', '/jobs/{job}'], ['DELETE', '/auth/sessions/{session}'],
 );
 
 sub state { $s->sql("SELECT (SELECT md5(string_agg(t::text, '' ORDER BY id)) FROM goals t) || (SELECT md5(string_agg(t::text, '' ORDER BY id)) FROM checkins t)"
-    . " || (SELECT md5(string_agg(t::text, '' ORDER BY id)) FROM reminders t)"
+    . " || (SELECT md5(string_agg(t::text, '' ORDER BY id)) FROM reminders t) || (SELECT md5(string_agg(t::text, '' ORDER BY id)) FROM posts t)"
+    . " || (SELECT count(*) FROM comments) || (SELECT count(*) FROM likes) || (SELECT count(*) FROM post_flags)"
     . " || (SELECT md5(string_agg(t::text, '' ORDER BY id)) FROM media t)"
     . " || (SELECT count(*) FROM motivations) || (SELECT md5(string_agg(t::text, '' ORDER BY id)) FROM users t)") }
 
@@ -56,10 +61,10 @@ subtest 'crosswise' => sub {
     for my $pair ([$a, $b], [$b, $a]) {
         my ($me, $them) = @$pair;
         for my $path ('/goals', '/checkins', '/motivations', "/motivations?goal_id=$them->{goal}", '/auth/sessions', '/users/me', '/reminders', '/media', '/stats/me', '/stats/me/weekly',
-            '/users/me/data', '/users/me/consents') {
+            '/users/me/data', '/users/me/consents', '/feed', '/feed?scope=following', '/search/posts?q=private', '/search/goals?q=mine') {
             my $res = call($s, GET => $path, token => $me->{token});
             ok($res->code == 200 || $res->code == 404, "GET $path answers");
-            ok(!(grep { index($res->body, $them->{$_}) >= 0 && index($path, $them->{$_}) < 0 } qw(id goal checkin motivation session reminder media email)), 'without a trace of the other');
+            ok(!(grep { index($res->body, $them->{$_}) >= 0 && index($path, $them->{$_}) < 0 } qw(id goal checkin motivation session reminder media email post comment)), 'without a trace of the other');
         }
     }
     status_ok(call($s, GET => $_->[1] =~ s/\{(\w+)\}/$a->{$1}/r, token => $a->{token}), 200, "its owner sees $_->[1]")

@@ -165,6 +165,8 @@ subtest 'answers' => sub {
     call($s, POST => '/motivation/generate', %p, json => { goal_id => $g });
     call($s, POST => '/motivation/schedule', %p, json => { goal_id => $g, time => '08:00', days => [1, 3] });
     call($s, PUT => '/users/me/consents', %p, json => { consent_type => 'analytics', granted => \1 });
+    my $post = call($s, POST => '/posts', %p, json => { text => 'Run' })->json->{id};
+    call($s, POST => "/posts/$post/comments", %p, json => { text => 'Well' });
     my $find = sub ($schema) { $schema = $doc->{components}{schemas}{ $schema->{'$ref'} =~ s{.*/}{}r } while ref $schema eq 'HASH' && $schema->{'$ref'}; $schema };
     my $check;
     $check = sub ($v, $schema, $at) {
@@ -187,6 +189,8 @@ subtest 'answers' => sub {
     for my $case (['/auth/csrf', '/auth/csrf'], ['/auth/sessions', '/auth/sessions'], ['/users/me', '/users/me'], ['/goals', '/goals'], ["/goals/$g", '/goals/{id}'],
         ["/goals/$g/stats", '/goals/{id}/stats'], ["/goals/$g/checkins", '/goals/{id}/checkins'], ['/checkins', '/checkins'], ['/motivations', '/motivations'],
         ['/media', '/media'], ['/reminders', '/reminders'], ["/users/$u->{id}", '/users/{id}'], ['/users/me/consents', '/users/me/consents'], ['/users/me/data', '/users/me/data'], ['/stats/me', '/stats/me'], ['/stats/me/weekly', '/stats/me/weekly'],
+        ['/feed', '/feed'], ["/posts/$post", '/posts/{id}'], ["/posts/$post/comments", '/posts/{id}/comments'], ['/search/posts?q=run', '/search/posts'],
+        ['/search/goals?q=run', '/search/goals'], ['/search/users?q=ad', '/search/users'], ['/search/suggestions?q=ad', '/search/suggestions'],
         ['/health', '/health'], ['/health/live', '/health/live'], ['/health/ready', '/health/ready']) {
         my ($at, $path) = @$case;
         my $got = call($s, GET => $at, %p)->json;

@@ -74,7 +74,7 @@ my $named = join '', map { slurp("$root/docs/$_.md") } qw(directives metrics);
 for my $page (glob("$root/README.md $root/docs/*.md")) {
     (my $short = $page) =~ s{^\Q$root\E/}{};
     my %seen = map { $_ => 1 } slurp($page) =~ /`\$?(fitnudge_[a-z0-9_]+)/g;
-    my @unknown = grep { $named !~ /\b\Q$_\E\b/ && $_ !~ /^fitnudge_(?:owner|edge|pool|clock|admin|api|auth|queue|metrics|keys|maintenance)$/ } sort keys %seen;
+    my @unknown = grep { $named !~ /\b\Q$_\E\b/ && $_ !~ /^fitnudge_(?:owner|edge|pool|clock|admin|social|api|auth|queue|metrics|keys|maintenance)$/ } sort keys %seen;
     ok(!@unknown, "$short: names what there is") or diag("unknown: @unknown");
 }
 

@@ -50,7 +50,7 @@ GRANT CREATE ON SCHEMA pool TO fitnudge_queue;
 SET LOCAL ROLE fitnudge_queue;
 
 -- Row trigger of every table that users' caches are made from. Arguments: the table's name (a partition has another one),
--- and the column that holds the user. Besides the row it keeps the transaction's ids and tags in settings, where pool.settle
+-- and further tags, in which "{column}" stands for a column of the row. Besides the row it keeps the transaction's ids and tags in settings, where pool.settle
 -- finds them without a query.
 CREATE FUNCTION pool.note_change() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -59,6 +59,7 @@ DECLARE
     v_user  uuid;
     v_tag   text;
     v_tags  text[];
+    v_column text;
     v_id    bigint;
     v_old   text;
 BEGIN
@@ -76,6 +77,14 @@ BEGIN
 
     v_tag := TG_ARGV[0] || ':' || v_user;
     v_tags := ARRAY[v_tag];
+
+    IF TG_NARGS > 1 THEN
+        FOR i IN 1 .. TG_NARGS - 1 LOOP
+            v_column := substring(TG_ARGV[i] FROM '\{(\w+)\}');
+            v_tags := v_tags || coalesce(replace(TG_ARGV[i], '{' || v_column || '}', to_jsonb(v_row) ->> v_column), TG_ARGV[i]);
+        END LOOP;
+        v_tag := array_to_string(v_tags, ',');
+    END IF;
 
     -- An ended session is remembered until its last access token has expired.
     IF TG_OP = 'DELETE' AND TG_ARGV[0] = 'sessions' THEN

@@ -7,6 +7,7 @@
 --   fitnudge_queue   owns functions for the inbox and the outboxes
 --   fitnudge_clock   owns functions that act for everybody by the clock
 --   fitnudge_admin   owns functions that act for everybody by an operator's word
+--   fitnudge_social  owns functions that show people to others: what is public of profiles, and posts
 --   fitnudge_edge    logs in: executes api.*
 --   fitnudge_pool    logs in: executes jobs.* and pool.*
 
@@ -16,7 +17,7 @@ DO $$
 DECLARE
     v_role text;
 BEGIN
-    FOREACH v_role IN ARRAY ARRAY['owner', 'api', 'auth', 'queue', 'clock', 'admin', 'edge', 'pool'] LOOP
+    FOREACH v_role IN ARRAY ARRAY['owner', 'api', 'auth', 'queue', 'clock', 'admin', 'social', 'edge', 'pool'] LOOP
         BEGIN
             EXECUTE format('CREATE ROLE fitnudge_%s', v_role);
         EXCEPTION WHEN duplicate_object OR unique_violation THEN
@@ -32,6 +33,7 @@ ALTER ROLE fitnudge_auth  NOLOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROL
 ALTER ROLE fitnudge_queue NOLOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE;
 ALTER ROLE fitnudge_clock NOLOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE;
 ALTER ROLE fitnudge_admin NOLOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE;
+ALTER ROLE fitnudge_social NOLOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE;
 ALTER ROLE fitnudge_edge  LOGIN   NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE;
 ALTER ROLE fitnudge_pool  LOGIN   NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE;
 
@@ -54,7 +56,7 @@ END
 $$;
 
 -- What these roles make is nobody else's until it is granted.
-ALTER DEFAULT PRIVILEGES FOR ROLE fitnudge_owner, fitnudge_api, fitnudge_auth, fitnudge_queue, fitnudge_clock, fitnudge_admin
+ALTER DEFAULT PRIVILEGES FOR ROLE fitnudge_owner, fitnudge_api, fitnudge_auth, fitnudge_queue, fitnudge_clock, fitnudge_admin, fitnudge_social
     REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;
 
 COMMIT;

@@ -9,8 +9,8 @@ CREATE SCHEMA pool AUTHORIZATION fitnudge_owner;
 
 REVOKE ALL ON SCHEMA public FROM PUBLIC;
 GRANT USAGE, CREATE ON SCHEMA public TO fitnudge_owner;
-GRANT USAGE ON SCHEMA public, pool TO fitnudge_api, fitnudge_auth, fitnudge_queue, fitnudge_clock, fitnudge_admin;
-GRANT USAGE ON SCHEMA api TO fitnudge_edge, fitnudge_api, fitnudge_queue;
+GRANT USAGE ON SCHEMA public, pool TO fitnudge_api, fitnudge_auth, fitnudge_queue, fitnudge_clock, fitnudge_admin, fitnudge_social;
+GRANT USAGE ON SCHEMA api TO fitnudge_edge, fitnudge_api, fitnudge_queue, fitnudge_social;
 GRANT USAGE ON SCHEMA jobs TO fitnudge_pool, fitnudge_api, fitnudge_auth, fitnudge_clock;
 GRANT USAGE ON SCHEMA pool TO fitnudge_pool;
 

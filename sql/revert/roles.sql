@@ -8,7 +8,7 @@ DECLARE
 BEGIN
     EXECUTE format('GRANT CONNECT, TEMPORARY ON DATABASE %I TO PUBLIC', current_database());
 
-    FOREACH v_role IN ARRAY ARRAY['fitnudge_edge', 'fitnudge_pool', 'fitnudge_api', 'fitnudge_auth', 'fitnudge_queue', 'fitnudge_clock', 'fitnudge_admin', 'fitnudge_owner'] LOOP
+    FOREACH v_role IN ARRAY ARRAY['fitnudge_edge', 'fitnudge_pool', 'fitnudge_api', 'fitnudge_auth', 'fitnudge_queue', 'fitnudge_clock', 'fitnudge_admin', 'fitnudge_social', 'fitnudge_owner'] LOOP
         EXECUTE format('DROP OWNED BY %I', v_role);
         EXECUTE format('REVOKE ALL ON DATABASE %I FROM %I', current_database(), v_role);
         EXECUTE format('ALTER ROLE %I IN DATABASE %I RESET ALL', v_role, current_database());

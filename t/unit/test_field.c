@@ -18,6 +18,7 @@ static const fn_field_t  fields[] = {
     { "time", FN_T_TIME, 0, 0, 0, NULL, NULL, "" },
     { "days", FN_T_DAYS, FN_F_NULLABLE, 0, 0, NULL, NULL, "" },
     { "week", FN_T_WEEK, 0, 0, 0, NULL, NULL, "" },
+    { "ids", FN_T_UUIDS, 0, 0, 2, NULL, NULL, "" },
     { NULL, 0, 0, 0, 0, NULL, NULL, NULL }
 };
 
@@ -38,6 +39,9 @@ START_TEST(test_good)
           "{\"title\":\"a\",\"email\":\"a.b+c@d.example\",\"link\":\"https://x.example/a?b=c#d\",\"zone\":\"America/Port-au-Prince\"}" },
         { "{\"title\":\"a\",\"time\":\"00:00\",\"days\":[ 6, 0 ,3],\"week\":\"2026-W53\"}", "{\"title\":\"a\",\"time\":\"00:00\",\"days\":[6,0,3],\"week\":\"2026-W53\"}" },
         { "{\"days\":[0,1,2,3,4,5,6],\"title\":\"a\",\"time\":\"23:59\"}", "{\"days\":[0,1,2,3,4,5,6],\"title\":\"a\",\"time\":\"23:59\"}" },
+        { "{\"title\":\"a\",\"ids\":[]}", "{\"title\":\"a\",\"ids\":[]}" },
+        { "{\"title\":\"a\",\"ids\":[ \"01900000-0000-7000-8000-00000000000A\" ,\"01900000-0000-7000-8000-00000000000b\"]}",
+          "{\"title\":\"a\",\"ids\":[\"01900000-0000-7000-8000-00000000000a\",\"01900000-0000-7000-8000-00000000000b\"]}" },
         { "{\"days\":null,\"title\":\"a\"}", "{\"days\":null,\"title\":\"a\"}" },
     };
 
@@ -93,6 +97,11 @@ START_TEST(test_bad)
         { "{\"title\":\"a\",\"time\":\"\"}", "time", "format" }, { "{\"title\":\"a\",\"time\":730}", "time", "type" },
         { "{\"title\":\"a\",\"week\":\"2026-W00\"}", "week", "format" }, { "{\"title\":\"a\",\"week\":\"2026-W54\"}", "week", "format" },
         { "{\"title\":\"a\",\"week\":\"2026W03\"}", "week", "format" }, { "{\"title\":\"a\",\"week\":\"1969-W01\"}", "week", "format" },
+        { "{\"title\":\"a\",\"ids\":[\"01900000-0000-7000-8000-00000000000a\",\"01900000-0000-7000-8000-00000000000A\"]}", "ids", "unique" },
+        { "{\"title\":\"a\",\"ids\":[\"01900000-0000-7000-8000-00000000000a\",\"01900000-0000-7000-8000-00000000000b\",\"01900000-0000-7000-8000-00000000000c\"]}", "ids", "max_items" },
+        { "{\"title\":\"a\",\"ids\":[\"x\"]}", "ids", "format" }, { "{\"title\":\"a\",\"ids\":[1]}", "ids", "type" },
+        { "{\"title\":\"a\",\"ids\":[null]}", "ids", "type" }, { "{\"title\":\"a\",\"ids\":[[]]}", "ids", "type" },
+        { "{\"title\":\"a\",\"ids\":\"01900000-0000-7000-8000-00000000000a\"}", "ids", "type" },
         { "{\"title\":\"a\",\"days\":[]}", "days", "min_length" }, { "{\"title\":\"a\",\"days\":[7]}", "days", "max" },
         { "{\"title\":\"a\",\"days\":[10]}", "days", "max" }, { "{\"title\":\"a\",\"days\":[-1]}", "days", "min" },
         { "{\"title\":\"a\",\"days\":[1,2,1]}", "days", "unique" }, { "{\"title\":\"a\",\"days\":[\"1\"]}", "days", "type" },

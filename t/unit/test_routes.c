@@ -122,6 +122,14 @@ START_TEST(test_tags)
     ck_assert_int_eq(fn_route_tag(&route, &tags, large, values, tag), FN_TAG_MAX);
     tags = "a@";
     ck_assert_int_eq(fn_route_tag(&route, &tags, large, values, tag), -1);
+
+    /* a tag that lags has the same name */
+    tags = " ~feed post:@";
+    ck_assert_int_eq(fn_route_tag_lags(tags), 1);
+    n = fn_route_tag(&route, &tags, "me", values, tag);
+    ck_assert_int_eq(n, 4);
+    ck_assert_mem_eq(tag, "feed", 4);
+    ck_assert_int_eq(fn_route_tag_lags(tags), 0);
 }
 END_TEST
 

@@ -29,8 +29,10 @@ typedef struct {
     int                 depth;
     int                 failed;
     int                 written;    /* members in `out` */
-    int                 list;       /* inside an array of days */
-    unsigned            days;       /* of it: bit n when n was there */
+    int                 list;       /* inside an array */
+    unsigned            days;       /* of days: bit n when n was there */
+    long                items;      /* of UUIDs: how many */
+    size_t              list_at;    /* where they begin in `out` */
     fn_buf_t           *out;
     fn_field_error_t   *err;
 } fn_body_t;
@@ -364,7 +366,7 @@ fn_body_wrong(fn_body_t *b)
 {
     static const char *const  wanted[] = {
         "text", "text", "text", "text", "a whole number", "true or false", "text", "text", "text", "text", "text", "text",
-        "text", "text", "an array of events", "an array of days of the week, 0 to 6"
+        "text", "text", "an array of events", "an array of UUIDs", "an array of days of the week, 0 to 6"
     };
 
     if (b->depth == 0) {
@@ -445,12 +447,51 @@ fn_body_day(fn_body_t *b, const char *p, size_t n)
 }
 
 
+/* One UUID of an array, which all have one length: its place tells where it could stand already. */
+
+static int
+fn_body_uuid(fn_body_t *b, const char *p, size_t n)
+{
+    long    i;
+    size_t  k;
+    char    uuid[FN_UUID_LEN];
+
+    if (!fn_uuid_valid(p, n)) {
+        (void) fn_fail(b->current, b->err, "format", "%s must be UUIDs.", b->current->name);
+        return fn_body_fail(b);
+    }
+
+    if (b->items == b->current->max) {
+        (void) fn_fail(b->current, b->err, "max_items", "%s may have at most %ld items.", b->current->name, b->current->max);
+        return fn_body_fail(b);
+    }
+
+    for (k = 0; k < FN_UUID_LEN; k++) {
+        uuid[k] = (char) (p[k] >= 'A' && p[k] <= 'F' ? p[k] | 0x20 : p[k]);
+    }
+
+    for (i = 0; i < b->items && !b->out->failed; i++) {
+        if (memcmp(b->out->data + b->list_at + (size_t) i * (FN_UUID_LEN + 3) + 1, uuid, FN_UUID_LEN) == 0) {
+            (void) fn_fail(b->current, b->err, "unique", "%s must not name one twice.", b->current->name);
+            return fn_body_fail(b);
+        }
+    }
+
+    if (b->items++) {
+        fn_buf_add(b->out, ",", 1);
+    }
+    fn_buf_add_json_string(b->out, uuid, FN_UUID_LEN);
+
+    return 1;
+}
+
+
 static int
 fn_body_number(void *ctx, const char *p, size_t n)
 {
     fn_body_t  *b = ctx;
 
-    if (b->list) {
+    if (b->list && b->current->type == FN_T_DAYS) {
         return fn_body_day(b, p, n);
     }
 
@@ -482,7 +523,11 @@ fn_body_string(void *ctx, const unsigned char *p, size_t n)
     char       *s = (char *) p;
     fn_body_t  *b = ctx;
 
-    if (b->depth == 0 || b->current->type == FN_T_BOOL || b->current->type == FN_T_INT || b->current->type == FN_T_DAYS) {
+    if (b->list && b->current->type == FN_T_UUIDS) {
+        return fn_body_uuid(b, s, n);
+    }
+
+    if (b->depth == 0 || b->current->type == FN_T_BOOL || b->current->type == FN_T_INT || b->current->type >= FN_T_UUIDS) {
         return fn_body_wrong(b);
     }
 
@@ -564,7 +609,7 @@ fn_body_start_array(void *ctx)
 {
     fn_body_t  *b = ctx;
 
-    if (b->depth == 0 || b->list || b->current->type != FN_T_DAYS) {
+    if (b->depth == 0 || b->list || b->current->type < FN_T_UUIDS) {
         return fn_body_wrong(b);
     }
 
@@ -574,7 +619,9 @@ fn_body_start_array(void *ctx)
 
     b->list = 1;
     b->days = 0;
+    b->items = 0;
     fn_buf_add(b->out, "[", 1);
+    b->list_at = b->out->len;
 
     return 1;
 }
@@ -585,7 +632,7 @@ fn_body_end_array(void *ctx)
 {
     fn_body_t  *b = ctx;
 
-    if (b->days == 0) {
+    if (b->current->type == FN_T_DAYS && b->days == 0) {
         (void) fn_fail(b->current, b->err, "min_length", "%s must name a day.", b->current->name);
         return fn_body_fail(b);
     }

@@ -24,7 +24,9 @@ typedef enum {
     FN_T_TIME,          /* HH:MM, 00:00 to 23:59 */
     FN_T_WEEK,          /* ISO 8601 week, YYYY-Www; SQL checks that the year has it */
     FN_T_EVENTS,        /* in bodies, the only field: fn_events.h */
-    FN_T_DAYS           /* in bodies: an array of 1 to 7 different days of the week, 0 (Sunday) to 6 */
+    /* arrays, in bodies */
+    FN_T_UUIDS,         /* at most `max` different ones */
+    FN_T_DAYS           /* 1 to 7 different days of the week, 0 (Sunday) to 6 */
 } fn_type_e;
 
 #define FN_F_REQUIRED   0x01

@@ -53,6 +53,20 @@ const fn_job_t fn_jobs[] = {
     { "events.track",      "sql",  'l', NULL,               "events_track",       5000, SOON,  0 },
     { "experiments.event", "sql",  'n', NULL,               "experiments_event",  5000, SOON,  0 },
 
+    /* social: what locks much, or what everybody waits for, shares no transaction */
+    { "posts.create",      "sql",  'n', NULL,               "posts_create",       5000, SOON,  FN_JOB_ALONE },
+    { "posts.update",      "sql",  'n', NULL,               "posts_update",       5000, SOON,  0 },
+    { "posts.delete",      "sql",  'n', NULL,               "posts_delete",       5000, SOON,  FN_JOB_ALONE },
+    { "posts.like",        "sql",  'n', NULL,               "posts_like",         5000, SOON,  0 },
+    { "posts.unlike",      "sql",  'n', NULL,               "posts_unlike",       5000, SOON,  0 },
+    { "posts.flag",        "sql",  'n', NULL,               "posts_flag",         5000, SOON,  0 },
+    { "comments.create",   "sql",  'n', NULL,               "comments_create",    5000, SOON,  0 },
+    { "comments.delete",   "sql",  'n', NULL,               "comments_delete",    5000, SOON,  0 },
+
+    /* search */
+    { "search.click",      "sql",  'l', NULL,               "search_click",       5000, SOON,  0 },
+    { "search.record",     "sql",  'l', NULL,               "search_record",         0, LATER, 0 },
+
     /* made by other jobs and by the clock; nobody waits for them */
     { "auth.password_mail", "sql", 'n', NULL,               "auth_password_mail",    0, LATER, 0 },
     { "users_data",        "sql",  'l', NULL,               "users_data",            0, LATER, 0 },

@@ -1,0 +1,10 @@
+BEGIN;
+DROP FUNCTION api.posts_comments(uuid, uuid, text, int);
+DROP FUNCTION api.posts_get(uuid, uuid);
+DROP FUNCTION api.feed(uuid, text, text, int);
+DROP FUNCTION pool.place_cursor(text, pool.place);
+DROP FUNCTION pool.feed_walk(uuid, pool.place, int, int);
+DROP FUNCTION pool.feed_people(uuid, pool.place, int);
+DROP FUNCTION pool.feed_all(uuid, pool.place, int);
+DROP TYPE pool.place;
+COMMIT;

@@ -1,0 +1,14 @@
+BEGIN;
+DROP FUNCTION jobs.posts_flag(uuid, uuid, jsonb, jsonb);
+DROP FUNCTION jobs.comments_delete(uuid, uuid, jsonb, jsonb);
+DROP FUNCTION jobs.comments_create(uuid, uuid, jsonb, jsonb);
+DROP FUNCTION jobs.posts_unlike(uuid, uuid, jsonb, jsonb);
+DROP FUNCTION jobs.posts_like(uuid, uuid, jsonb, jsonb);
+DROP FUNCTION pool.like_post(uuid, jsonb, boolean);
+DROP FUNCTION jobs.posts_delete(uuid, uuid, jsonb, jsonb);
+DROP FUNCTION jobs.posts_update(uuid, uuid, jsonb, jsonb);
+DROP FUNCTION jobs.posts_create(uuid, uuid, jsonb, jsonb);
+DROP FUNCTION pool.next_place();
+DROP FUNCTION pool.media_error(jsonb);
+DROP FUNCTION pool.media_of(jsonb);
+COMMIT;

@@ -1,0 +1,13 @@
+BEGIN;
+DROP FUNCTION pool.author_json(uuid);
+DROP FUNCTION pool.comment_json(public.comments, json);
+DROP FUNCTION pool.posts_json(uuid, uuid[]);
+DROP FUNCTION pool.authors(uuid[]);
+DROP FUNCTION pool.hold_post(uuid, uuid);
+DROP TABLE public.post_counts, public.post_flags, public.comments, public.likes, public.posts;
+DROP FUNCTION pool.fold_post_counts(timestamptz, int);
+DROP FUNCTION pool.note_count();
+DROP POLICY social ON public.follows;
+DROP POLICY social ON public.users;
+DELETE FROM public.retention WHERE name = 'post_counts';
+COMMIT;
