@@ -82,9 +82,10 @@ static const struct {
     { "Consent", OBJECT("\"consent_type\":" TEXT ",\"granted\":" BOOL ",\"updated_at\":" TIME_NULL) },
     { "ConsentList", OBJECT("\"consents\":{\"type\":\"array\",\"items\":" REF("Consent") "},\"history\":{\"type\":\"array\",\"items\":"
       OBJECT("\"consent_type\":" TEXT ",\"granted\":" BOOL ",\"ip\":" TEXT_NULL ",\"user_agent\":" TEXT_NULL ",\"created_at\":" TIME) "}") },
-    { "PersonalData", "{\"type\":\"object\",\"properties\":{\"exported_at\":" TIME ",\"profile\":{\"type\":\"object\"},\"withheld\":{\"type\":\"array\",\"items\":"
-      OBJECT("\"relation\":" TEXT ",\"columns\":{\"type\":\"array\",\"items\":" TEXT "},\"reason\":" TEXT)
-      "}},\"additionalProperties\":{\"type\":\"array\",\"items\":{\"type\":\"object\"}},\"required\":[\"exported_at\",\"profile\",\"withheld\"]}" },
+    /* not by OBJECT(): it has further members */
+    { "PersonalData", "{\"additionalProperties\":{\"type\":\"array\",\"items\":{\"type\":\"object\"}},\"required\":[\"exported_at\",\"profile\",\"withheld\"]"
+      ",\"type\":\"object\",\"properties\":{\"exported_at\":" TIME ",\"profile\":{\"type\":\"object\"},\"withheld\":{\"type\":\"array\",\"items\":"
+      OBJECT("\"relation\":" TEXT ",\"columns\":{\"type\":\"array\",\"items\":" TEXT "},\"reason\":" TEXT) "}}}" },
     { "Media", OBJECT("\"id\":" ID ",\"kind\":{\"enum\":[\"image\",\"voice\"]},\"content_type\":" TEXT ",\"bytes\":" INT ",\"url\":" TEXT_NULL
       ",\"motivation_id\":{\"type\":[\"string\",\"null\"],\"format\":\"uuid\"},\"created_at\":" TIME) },
     { "MediaList", OBJECT("\"media\":{\"type\":\"array\",\"items\":" REF("Media") "},\"storage\":" OBJECT("\"used\":" INT ",\"limit\":" INT)
