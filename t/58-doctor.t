@@ -112,7 +112,7 @@ subtest 'mail' => sub {
     $c = checks($mail->('other.example'), $at);
     like($c->{"mail domain $_"}{found}, qr/no $_/, "$_ is missing") for qw(SPF DKIM DMARC);
     like($c->{"mail domain $_"}{todo}, qr/publish/, 'what to do') for qw(SPF DKIM DMARC);
-    like(checks($mail->('good.example'), $_)->{'mail domain SPF'}{found}, qr/no answer/, "$_ is no name server") for '127.0.0.1', 'localhost:53', '127.0.0.1:0';
+    like(checks($mail->('good.example'), $_)->{'mail domain SPF'}{found}, qr/no answer/, "$_ is no name server") for '127.0.0.1:x', 'localhost:53', '127.0.0.1:0';
     $s->stop_process('dns', 'TERM', 5);
 };
 

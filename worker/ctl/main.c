@@ -69,7 +69,8 @@ static const struct {
                                        "  experiments results <key> [days]\n"
                                        "                               what they show of the last days (30)\n"
                                        "  experiments on|off <key>\n"
-                                       "  experiments set <key> <json> makes one, or changes what the JSON names" },
+                                       "  experiments set <key> <json>\n"
+                                       "                               makes one, or changes what the JSON names" },
     { "i18n", 1, 4, fn_ctl_cmd_i18n,   "i18n missing                 texts that a language lacks\n"
                                        "  i18n translate               asks the AI for them, and tells n8n\n"
                                        "  i18n review [language]       what machines have translated\n"
