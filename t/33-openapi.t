@@ -176,7 +176,8 @@ subtest 'answers' => sub {
     };
     for my $case (['/auth/csrf', '/auth/csrf'], ['/auth/sessions', '/auth/sessions'], ['/users/me', '/users/me'], ['/goals', '/goals'], ["/goals/$g", '/goals/{id}'],
         ["/goals/$g/stats", '/goals/{id}/stats'], ["/goals/$g/checkins", '/goals/{id}/checkins'], ['/checkins', '/checkins'], ['/motivations', '/motivations'],
-        ['/reminders', '/reminders'], ["/users/$u->{id}", '/users/{id}'], ['/users/me/consents', '/users/me/consents'], ['/users/me/data', '/users/me/data'], ['/stats/me', '/stats/me'], ['/stats/me/weekly', '/stats/me/weekly'],
+        ['/reminders', '/reminders'], ["/users/$u->{id}", '/users/{id}'], ['/users/me/consents', '/users/me/consents'], ['/users/me/data', '/users/me/data'], ['/stats/me', '/stats/me'], ['/flags', '/flags'], ['/onboarding/flow', '/onboarding/flow'],
+        ['/i18n', '/i18n'], ['/i18n/de', '/i18n/{lang}'], ['/stats/me/weekly', '/stats/me/weekly'],
         ['/health', '/health'], ['/health/live', '/health/live'], ['/health/ready', '/health/ready']) {
         my ($at, $path) = @$case;
         my $got = call($s, GET => $at, %p)->json;
