@@ -4,59 +4,36 @@
  *
  * Called by who has an answer of PostgreSQL in hand.  What came out of the cache is a user looking at the same results again.
  */
-#include "ngx_http_fitnudge_forward.h"
 #include "ngx_http_fitnudge_query.h"
-#include "ngx_fitnudge_redis.h"
-#include "../worker/libfitnudge/fn_keys.h"
 
 
-#define JOB    "search.record"
 #define TOTAL  "\"total\":"
 
 
 static ngx_int_t ngx_http_fitnudge_record_total(const ngx_str_t *body, uint64_t *total);
 static ngx_uint_t ngx_http_fitnudge_record_first_page(const fn_field_t *f, const char *const *values);
-static void ngx_http_fitnudge_record_push(ngx_http_request_t *r, const fn_job_t *job, const fn_buf_t *envelope);
-static void ngx_http_fitnudge_record_done(ngx_fitnudge_op_t *op, ngx_int_t rc, void *reply);
 
 
 void
 ngx_http_fitnudge_record(ngx_http_request_t *r, const ngx_str_t *answer)
 {
-    fn_buf_t                      body = FN_BUF_INIT, envelope = FN_BUF_INIT;
-    uint64_t                      total;
-    ngx_int_t                     rc;
-    const fn_route_match_t       *m;
-    ngx_http_fitnudge_forward_t  *fw;
+    u_char                   body[128];
+    uint64_t                 total;
+    ngx_int_t                rc;
+    const char              *values[FN_PARAMS_MAX];
+    const fn_route_match_t  *m;
 
     m = ngx_http_fitnudge_route_of(r);
 
-    if (m == NULL || !(m->route->flags & FN_R_RECORDED) || ngx_http_fitnudge_record_total(answer, &total) != NGX_OK) {
-        return;
-    }
-
-    fw = ngx_pcalloc(r->pool, sizeof(ngx_http_fitnudge_forward_t));
-    if (fw == NULL || ngx_http_fitnudge_params(r, m, fw->values, &rc) != NGX_OK
-        || !ngx_http_fitnudge_record_first_page(m->route->params, fw->values))
+    if (m == NULL || !(m->route->flags & FN_R_RECORDED) || ngx_http_fitnudge_record_total(answer, &total) != NGX_OK
+        || ngx_http_fitnudge_params(r, m, values, &rc) != NGX_OK || !ngx_http_fitnudge_record_first_page(m->route->params, values))
     {
         return;
     }
 
-    fw->request = r;
-    fw->ctx = ngx_http_fitnudge_ctx(r);
-    fw->route = m->route;
-    fw->job = fn_job_find(JOB, sizeof(JOB) - 1);
-    fw->if_match = -1;
-    fw->async = 1;
+    (void) ngx_snprintf(body, sizeof(body), "{\"search\":\"%s\",\"results\":%uL}%Z", m->route->function, total);
 
-    fn_buf_addf(&body, "{\"search\":\"%s\",\"results\":%llu}", m->route->function, (unsigned long long) total);
-
-    if (fw->ctx != NULL && fw->job != NULL && ngx_http_fitnudge_forward_envelope(fw, &body, &envelope) == NGX_OK) {
-        ngx_http_fitnudge_record_push(r, fw->job, &envelope);
-    }
-
-    fn_buf_free(&body);
-    fn_buf_free(&envelope);
+    ngx_http_fitnudge_tell(r, "search.record", values, (char *) body);
 }
 
 
@@ -104,40 +81,4 @@ ngx_http_fitnudge_record_first_page(const fn_field_t *f, const char *const *valu
     }
 
     return 1;
-}
-
-
-static void
-ngx_http_fitnudge_record_push(ngx_http_request_t *r, const fn_job_t *job, const fn_buf_t *envelope)
-{
-    char                                  key[64];
-    size_t                                lens[3];
-    const char                           *argv[3];
-    ngx_fitnudge_op_t                    *op;
-    const ngx_http_fitnudge_main_conf_t  *fmcf;
-
-    fmcf = ngx_http_fitnudge_main_conf(r);
-
-    op = ngx_fitnudge_op_create(NULL, fmcf->redis_timeout, ngx_http_fitnudge_record_done, NULL);
-    if (op == NULL) {
-        return;
-    }
-
-    argv[0] = "LPUSH";
-    argv[1] = key;
-    argv[2] = envelope->data;
-    lens[0] = 5;
-    lens[1] = (size_t) snprintf(key, sizeof(key), FN_K_QUEUE, job->lane, job->prio);
-    lens[2] = envelope->len;
-
-    (void) ngx_fitnudge_redis_command(op, 3, argv, lens);
-}
-
-
-static void
-ngx_http_fitnudge_record_done(ngx_fitnudge_op_t *op, ngx_int_t rc, void *reply)
-{
-    (void) op;
-    (void) rc;
-    (void) reply;
 }

@@ -191,6 +191,7 @@ subtest 'answers' => sub {
         ['/media', '/media'], ['/reminders', '/reminders'], ["/users/$u->{id}", '/users/{id}'], ['/users/me/consents', '/users/me/consents'], ['/users/me/data', '/users/me/data'], ['/stats/me', '/stats/me'], ['/stats/me/weekly', '/stats/me/weekly'],
         ['/feed', '/feed'], ["/posts/$post", '/posts/{id}'], ["/posts/$post/comments", '/posts/{id}/comments'], ['/search/posts?q=run', '/search/posts'],
         ['/search/goals?q=run', '/search/goals'], ['/search/users?q=ad', '/search/users'], ['/search/suggestions?q=ad', '/search/suggestions'],
+        ['/flags', '/flags'], ['/onboarding/flow', '/onboarding/flow'], ['/i18n', '/i18n'], ['/i18n/de', '/i18n/{lang}'],
         ['/health', '/health'], ['/health/live', '/health/live'], ['/health/ready', '/health/ready']) {
         my ($at, $path) = @$case;
         my $got = call($s, GET => $at, %p)->json;
