@@ -93,9 +93,11 @@ static const struct {
     { "Consent", OBJECT("\"consent_type\":" TEXT ",\"granted\":" BOOL ",\"updated_at\":" TIME_NULL) },
     { "ConsentList", OBJECT("\"consents\":{\"type\":\"array\",\"items\":" REF("Consent") "},\"history\":{\"type\":\"array\",\"items\":"
       OBJECT("\"consent_type\":" TEXT ",\"granted\":" BOOL ",\"ip\":" TEXT_NULL ",\"user_agent\":" TEXT_NULL ",\"created_at\":" TIME) "}") },
-    { "PersonalData", "{\"type\":\"object\",\"properties\":{\"exported_at\":" TIME ",\"profile\":{\"type\":\"object\"},\"withheld\":{\"type\":\"array\",\"items\":"
+    /* more than an OBJECT, which begins in another way */
+    { "PersonalData", "{\"type\":\"object\",\"additionalProperties\":{\"type\":\"array\",\"items\":{\"type\":\"object\"}},"
+      "\"required\":[\"exported_at\",\"profile\",\"withheld\"],\"properties\":{\"exported_at\":" TIME ",\"profile\":{\"type\":\"object\"},\"withheld\":{\"type\":\"array\",\"items\":"
       OBJECT("\"relation\":" TEXT ",\"columns\":{\"type\":\"array\",\"items\":" TEXT "},\"reason\":" TEXT)
-      "}},\"additionalProperties\":{\"type\":\"array\",\"items\":{\"type\":\"object\"}},\"required\":[\"exported_at\",\"profile\",\"withheld\"]}" },
+      "}}}" },
     { "Job", OBJECT("\"job\":" OBJECT("\"id\":" ID ",\"status\":{\"enum\":[\"queued\",\"running\",\"done\",\"failed\"]},\"status_code?\":" INT
       ",\"response?\":{},\"created_at?\":" TIME)) },
     { "Health", OBJECT("\"status\":{\"enum\":[\"healthy\",\"degraded\",\"unhealthy\",\"maintenance\"]},\"timestamp\":" TIME ",\"services\":"

@@ -35,4 +35,7 @@ ngx_int_t ngx_http_fitnudge_forward_body(ngx_http_fitnudge_forward_t *fw, fn_buf
 /* Chooses the id and appends the envelope of a normalised body. NGX_OK or NGX_ERROR. */
 ngx_int_t ngx_http_fitnudge_forward_envelope(ngx_http_fitnudge_forward_t *fw, const fn_buf_t *body, fn_buf_t *out);
 
+/* ngx_http_fitnudge_told.c: queues a job that nobody waits for; fw is zeroed but for the values of route->params, which become the job's. */
+void ngx_http_fitnudge_tell(ngx_http_request_t *r, ngx_http_fitnudge_forward_t *fw, const fn_route_t *route, const char *job, const fn_buf_t *body);
+
 #endif

@@ -6,24 +6,19 @@
  */
 #include "ngx_http_fitnudge_forward.h"
 #include "ngx_http_fitnudge_query.h"
-#include "ngx_fitnudge_redis.h"
-#include "../worker/libfitnudge/fn_keys.h"
 
 
-#define JOB    "search.record"
 #define TOTAL  "\"total\":"
 
 
 static ngx_int_t ngx_http_fitnudge_record_total(const ngx_str_t *body, uint64_t *total);
 static ngx_uint_t ngx_http_fitnudge_record_first_page(const fn_field_t *f, const char *const *values);
-static void ngx_http_fitnudge_record_push(ngx_http_request_t *r, const fn_job_t *job, const fn_buf_t *envelope);
-static void ngx_http_fitnudge_record_done(ngx_fitnudge_op_t *op, ngx_int_t rc, void *reply);
 
 
 void
 ngx_http_fitnudge_record(ngx_http_request_t *r, const ngx_str_t *answer)
 {
-    fn_buf_t                      body = FN_BUF_INIT, envelope = FN_BUF_INIT;
+    fn_buf_t                      body = FN_BUF_INIT;
     uint64_t                      total;
     ngx_int_t                     rc;
     const fn_route_match_t       *m;
@@ -42,21 +37,9 @@ ngx_http_fitnudge_record(ngx_http_request_t *r, const ngx_str_t *answer)
         return;
     }
 
-    fw->request = r;
-    fw->ctx = ngx_http_fitnudge_ctx(r);
-    fw->route = m->route;
-    fw->job = fn_job_find(JOB, sizeof(JOB) - 1);
-    fw->if_match = -1;
-    fw->async = 1;
-
     fn_buf_addf(&body, "{\"search\":\"%s\",\"results\":%llu}", m->route->function, (unsigned long long) total);
-
-    if (fw->ctx != NULL && fw->job != NULL && ngx_http_fitnudge_forward_envelope(fw, &body, &envelope) == NGX_OK) {
-        ngx_http_fitnudge_record_push(r, fw->job, &envelope);
-    }
-
+    ngx_http_fitnudge_tell(r, fw, m->route, "search.record", &body);
     fn_buf_free(&body);
-    fn_buf_free(&envelope);
 }
 
 
@@ -104,40 +87,4 @@ ngx_http_fitnudge_record_first_page(const fn_field_t *f, const char *const *valu
     }
 
     return 1;
-}
-
-
-static void
-ngx_http_fitnudge_record_push(ngx_http_request_t *r, const fn_job_t *job, const fn_buf_t *envelope)
-{
-    char                                  key[64];
-    size_t                                lens[3];
-    const char                           *argv[3];
-    ngx_fitnudge_op_t                    *op;
-    const ngx_http_fitnudge_main_conf_t  *fmcf;
-
-    fmcf = ngx_http_fitnudge_main_conf(r);
-
-    op = ngx_fitnudge_op_create(NULL, fmcf->redis_timeout, ngx_http_fitnudge_record_done, NULL);
-    if (op == NULL) {
-        return;
-    }
-
-    argv[0] = "LPUSH";
-    argv[1] = key;
-    argv[2] = envelope->data;
-    lens[0] = 5;
-    lens[1] = (size_t) snprintf(key, sizeof(key), FN_K_QUEUE, job->lane, job->prio);
-    lens[2] = envelope->len;
-
-    (void) ngx_fitnudge_redis_command(op, 3, argv, lens);
-}
-
-
-static void
-ngx_http_fitnudge_record_done(ngx_fitnudge_op_t *op, ngx_int_t rc, void *reply)
-{
-    (void) op;
-    (void) rc;
-    (void) reply;
 }

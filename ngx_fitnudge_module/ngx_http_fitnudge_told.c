@@ -13,29 +13,36 @@ static void ngx_http_fitnudge_told_done(ngx_fitnudge_op_t *op, ngx_int_t rc, voi
 void
 ngx_http_fitnudge_told(ngx_http_request_t *r, const fn_route_t *route)
 {
+    ngx_http_fitnudge_forward_t  fw;
+
+    static const fn_buf_t  nothing = { "{}", 2, 3, 0 };
+
+    ngx_memzero(&fw, sizeof(fw));
+    ngx_http_fitnudge_tell(r, &fw, route, route->function, &nothing);
+}
+
+
+void
+ngx_http_fitnudge_tell(ngx_http_request_t *r, ngx_http_fitnudge_forward_t *fw, const fn_route_t *route, const char *job, const fn_buf_t *body)
+{
     char                                  key[64];
     size_t                                lens[3];
     fn_buf_t                              envelope = FN_BUF_INIT;
     const char                           *argv[3];
     ngx_int_t                             rc;
     ngx_fitnudge_op_t                    *op;
-    ngx_http_fitnudge_forward_t           fw;
     const ngx_http_fitnudge_main_conf_t  *fmcf;
 
-    static const fn_buf_t  nothing = { "{}", 2, 3, 0 };
-
-    ngx_memzero(&fw, sizeof(fw));
-
-    fw.request = r;
-    fw.ctx = ngx_http_fitnudge_ctx(r);
-    fw.route = route;
-    fw.job = fn_job_find(route->function, ngx_strlen(route->function));
-    fw.if_match = -1;
-    fw.async = 1;
+    fw->request = r;
+    fw->ctx = ngx_http_fitnudge_ctx(r);
+    fw->route = route;
+    fw->job = fn_job_find(job, ngx_strlen(job));
+    fw->if_match = -1;
+    fw->async = 1;
 
     rc = NGX_ERROR;
 
-    if (fw.ctx != NULL && fw.job != NULL && ngx_http_fitnudge_forward_envelope(&fw, &nothing, &envelope) == NGX_OK) {
+    if (fw->ctx != NULL && fw->job != NULL && ngx_http_fitnudge_forward_envelope(fw, body, &envelope) == NGX_OK) {
         fmcf = ngx_http_fitnudge_main_conf(r);
         op = ngx_fitnudge_op_create(NULL, fmcf->redis_timeout, ngx_http_fitnudge_told_done, NULL);
 
@@ -44,7 +51,7 @@ ngx_http_fitnudge_told(ngx_http_request_t *r, const fn_route_t *route)
             argv[1] = key;
             argv[2] = envelope.data;
             lens[0] = 5;
-            lens[1] = snprintf(key, sizeof(key), FN_K_QUEUE, fw.job->lane, fw.job->prio);
+            lens[1] = snprintf(key, sizeof(key), FN_K_QUEUE, fw->job->lane, fw->job->prio);
             lens[2] = envelope.len;
 
             rc = ngx_fitnudge_redis_command(op, 3, argv, lens);

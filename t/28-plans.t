@@ -17,7 +17,7 @@ $s->deploy;
 $s->psql('-q', '-v', 'scale=0.01', '-f', $s->root . '/t/load/generate.sql');
 
 # tables that grow: a hot query that reads one of them from end to end is wrong
-my $large = qr/(?:users|goals|checkins\w*|posts|likes|comments|post_counts|follows|motivations|search_analytics)\b/;
+my $large = qr/(?:users|goals|checkins\w*|posts|likes|comments|post_counts|follows|follow_counts|motivations|search_analytics)\b/;
 
 # What psql says to a script.
 sub ask {
@@ -81,7 +81,7 @@ my @reads = (
     ['GET /search/posts, a common word', q{search_posts(:'me', 'gym', NULL, NULL, NULL, 1, 20)}, 'idx_posts_created_at|idx_posts_search'],
     ['GET /search/posts of a person', q{search_posts(:'me', 'gym', NULL, NULL, :'me', 1, 20)}, 'idx_posts_user_id|idx_posts_search'],
     ['GET /search/goals', q{search_goals(:'me', 'train', NULL, NULL, 1, 20)}, 'idx_goals_user_id'],
-    ['GET /search/users', q{search_users(:'me', 'name77', NULL, NULL, 1, 20)}, 'idx_users_search', 'idx_follows_followee_id'],
+    ['GET /search/users', q{search_users(:'me', 'name77', NULL, NULL, 1, 20)}, 'idx_users_search', 'follow_counts_pkey'],
     ['GET /search/suggestions', q{search_suggestions(:'me', 'name7', 5)}, 'idx_users_search'],
 );
 judge($_->[0], read_by(1, $_->[1]), @{$_}[2 .. $#$_]) for @reads;

@@ -50,8 +50,8 @@ GRANT CREATE ON SCHEMA pool TO fitnudge_queue;
 SET LOCAL ROLE fitnudge_queue;
 
 -- Row trigger of every table that users' caches are made from. Arguments: the table's name (a partition has another one),
--- and further tags, in which "{column}" stands for a column of the row. Besides the row it keeps the transaction's ids and tags in settings, where pool.settle
--- finds them without a query.
+-- and further tags, in which "{column}" stands for a column of the row. Besides the row it keeps the transaction's ids and tags in
+-- settings, each tag once, where pool.settle finds them without a query.
 CREATE FUNCTION pool.note_change() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -75,21 +75,18 @@ BEGIN
         v_user := v_row.user_id;
     END IF;
 
-    v_tag := TG_ARGV[0] || ':' || v_user;
-    v_tags := ARRAY[v_tag];
+    v_tags := ARRAY[TG_ARGV[0] || ':' || v_user];
 
     IF TG_NARGS > 1 THEN
         FOR i IN 1 .. TG_NARGS - 1 LOOP
             v_column := substring(TG_ARGV[i] FROM '\{(\w+)\}');
             v_tags := v_tags || coalesce(replace(TG_ARGV[i], '{' || v_column || '}', to_jsonb(v_row) ->> v_column), TG_ARGV[i]);
         END LOOP;
-        v_tag := array_to_string(v_tags, ',');
     END IF;
 
     -- An ended session is remembered until its last access token has expired.
     IF TG_OP = 'DELETE' AND TG_ARGV[0] = 'sessions' THEN
         v_tags := v_tags || ('revoked:' || v_row.id || ':' || ceil(extract(epoch FROM v_row.access_until))::bigint);
-        v_tag := array_to_string(v_tags, ',');
     END IF;
 
     INSERT INTO public.change_outbox ("table", op, user_id, row_id, tags)
@@ -102,12 +99,15 @@ BEGIN
         PERFORM set_config('fitnudge.changes', v_old || ',' || v_id, true);
         v_old := current_setting('fitnudge.tags', true);
 
-        IF strpos(v_old, v_tag) = 0 THEN
-            PERFORM set_config('fitnudge.tags', v_old || ',' || v_tag, true);
-        END IF;
+        FOREACH v_tag IN ARRAY v_tags LOOP
+            IF strpos(',' || v_old || ',', ',' || v_tag || ',') = 0 THEN
+                v_old := v_old || ',' || v_tag;
+            END IF;
+        END LOOP;
+        PERFORM set_config('fitnudge.tags', v_old, true);
 
     ELSE
-        PERFORM set_config('fitnudge.changes', v_id::text, true), set_config('fitnudge.tags', v_tag, true);
+        PERFORM set_config('fitnudge.changes', v_id::text, true), set_config('fitnudge.tags', array_to_string(v_tags, ','), true);
     END IF;
 
     RETURN NULL;

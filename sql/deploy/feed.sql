@@ -130,7 +130,7 @@ DECLARE
     v_rows public.comments[];
     v_end pool.place;
 BEGIN
-    IF NOT EXISTS (SELECT FROM public.posts p WHERE p.id = p_post) THEN
+    IF NOT EXISTS (SELECT FROM public.posts p JOIN public.profiles a ON a.id = p.user_id WHERE p.id = p_post) THEN
         RETURN NULL;
     END IF;
 

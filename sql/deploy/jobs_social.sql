@@ -43,7 +43,7 @@ DECLARE
     v_language text;
     v_id uuid;
 BEGIN
-    SELECT u.language INTO v_language FROM public.users u WHERE u.id = p_user FOR NO KEY UPDATE;
+    SELECT u.language INTO v_language FROM public.users u WHERE u.id = p_user AND u.is_visible FOR NO KEY UPDATE;
     IF NOT FOUND THEN
         RETURN pool.not_found(p_req);
     ELSIF NOT jobs.check_media(p_user, pool.media_of(b)) THEN
@@ -66,7 +66,7 @@ DECLARE
     v_id uuid := (p_req #>> '{params,id}')::uuid;
     v_version int;
 BEGIN
-    PERFORM FROM public.users u WHERE u.id = p_user FOR NO KEY UPDATE;
+    PERFORM FROM public.users u WHERE u.id = p_user AND u.is_visible FOR NO KEY UPDATE;
 
     SELECT p.version INTO v_version FROM public.posts p WHERE p.id = v_id AND p.user_id = p_user FOR NO KEY UPDATE;
     IF NOT FOUND THEN
@@ -116,7 +116,7 @@ LANGUAGE plpgsql AS $$
 DECLARE
     v_id uuid := (p_req #>> '{params,id}')::uuid;
 BEGIN
-    PERFORM FROM public.users u WHERE u.id = p_user FOR NO KEY UPDATE;
+    PERFORM FROM public.users u WHERE u.id = p_user AND u.is_visible FOR NO KEY UPDATE;
     IF NOT FOUND OR NOT pool.hold_post(p_user, v_id) THEN
         RETURN pool.not_found(p_req);
     END IF;
@@ -152,7 +152,7 @@ DECLARE
     v_post uuid := (p_req #>> '{params,id}')::uuid;
     c public.comments;
 BEGIN
-    PERFORM FROM public.users u WHERE u.id = p_user FOR NO KEY UPDATE;
+    PERFORM FROM public.users u WHERE u.id = p_user AND u.is_visible FOR NO KEY UPDATE;
     IF NOT FOUND OR NOT pool.hold_post(p_user, v_post) THEN
         RETURN pool.not_found(p_req);
     END IF;
@@ -169,7 +169,7 @@ DECLARE
     v_id uuid := (p_req #>> '{params,id}')::uuid;
     v_post uuid;
 BEGIN
-    PERFORM FROM public.users u WHERE u.id = p_user FOR NO KEY UPDATE;
+    PERFORM FROM public.users u WHERE u.id = p_user AND u.is_visible FOR NO KEY UPDATE;
     SELECT c.post_id INTO v_post FROM public.comments c WHERE c.id = v_id;
     IF NOT FOUND OR NOT pool.hold_post(p_user, v_post) THEN
         RETURN pool.not_found(p_req);
@@ -185,7 +185,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 DECLARE
     v_post uuid := (p_req #>> '{params,id}')::uuid;
 BEGIN
-    PERFORM FROM public.users u WHERE u.id = p_user FOR NO KEY UPDATE;
+    PERFORM FROM public.users u WHERE u.id = p_user AND u.is_visible FOR NO KEY UPDATE;
     IF NOT FOUND OR NOT pool.hold_post(p_user, v_post) THEN
         RETURN pool.not_found(p_req);
     END IF;

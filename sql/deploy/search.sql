@@ -48,6 +48,8 @@ INSERT INTO public.retention (name, place, relation, "column", keep) VALUES
     ('search_analytics', 63, 'search_analytics', 'searched_at', '90 days'),
     ('search_clicks',    64, 'search_clicks',    'clicked_at',  '90 days');
 
+INSERT INTO public.personal_data (relation, bulk) VALUES ('search_analytics', true), ('search_clicks', true);
+
 -- What many search for, and many pursue: what fewer than three people have written is theirs, and suggested to nobody else. The clock refreshes
 -- both (entry `views`), with the rights of their owner.
 CREATE POLICY views ON public.search_analytics FOR SELECT TO fitnudge_owner USING (true);
@@ -98,6 +100,7 @@ GRANT EXECUTE ON FUNCTION pool.search_config(text), pool.search_vector(text, tex
 
 SET LOCAL ROLE fitnudge_owner;
 ALTER TABLE public.posts ADD COLUMN tsv tsvector GENERATED ALWAYS AS (pool.search_vector(language, text)) STORED;
+UPDATE public.personal_data SET withheld = '{tsv}', reason = 'internal' WHERE relation = 'posts';
 CREATE INDEX idx_posts_search ON public.posts USING gin (tsv);
 CREATE INDEX idx_users_search ON public.users USING gin (pool.person_vector(name, username));
 RESET ROLE;
@@ -135,13 +138,9 @@ RETURN p_rank * 0.4
      + greatest(0, 1 - floor(extract(epoch FROM now() - p_created) / 86400) / 30.0) * 0.3
      + p_engagement / 100.0 * 0.2;
 
--- More followers than a thousand make nobody more relevant, and are not counted.
-CREATE FUNCTION pool.followers_counted(p_user uuid) RETURNS bigint
-LANGUAGE plpgsql STABLE AS $$
-BEGIN
-    RETURN (SELECT count(*) FROM (SELECT FROM public.follows f WHERE f.followee_id = p_user LIMIT 1000) x);
-END
-$$;
+CREATE FUNCTION pool.followers(p_user uuid) RETURNS bigint
+LANGUAGE sql STABLE
+RETURN coalesce((SELECT c.followers FROM public.follow_counts c WHERE c.user_id = p_user), 0);
 
 -- Hits among posts that the user sees: one page of ids, the most relevant first, and how many there are. A post's title is its first line.
 -- Planned anew for each query: whether the newest posts are looked through or the index of words is asked depends on the words.
@@ -159,8 +158,8 @@ BEGIN
           AND (p_from IS NULL OR p.created_at >= p_from) AND (p_to IS NULL OR p.created_at < p_to)
         ORDER BY p.created_at DESC, p.id DESC LIMIT c_ranked
     ), people AS MATERIALIZED (
-        SELECT u.id, pool.followers_counted(u.id) AS followers FROM (SELECT DISTINCT h.user_id FROM hits h) a
-        CROSS JOIN LATERAL (SELECT x.id FROM public.users x WHERE x.id = a.user_id AND x.deleted_at IS NULL LIMIT 1) u
+        SELECT u.id, pool.followers(u.id) AS followers FROM (SELECT DISTINCT h.user_id FROM hits h) a
+        CROSS JOIN LATERAL (SELECT x.id FROM public.users x WHERE x.id = a.user_id AND x.is_visible LIMIT 1) u
     ), scored AS MATERIALIZED (
         SELECT h.id, h.created_at, pool.search_score(ts_rank(h.tsv, p_query), p_q, h.title, a.followers, h.created_at,
             (SELECT coalesce(sum(c.likes + c.comments), 0)::bigint FROM public.post_counts c WHERE c.post_id = h.id)) AS score
@@ -180,12 +179,12 @@ DECLARE
 BEGIN
     WITH hits AS MATERIALIZED (
         SELECT u.id, u.name, u.username, u.created_at FROM public.users u
-        WHERE pool.person_vector(u.name, u.username) @@ v_query AND u.deleted_at IS NULL
+        WHERE pool.person_vector(u.name, u.username) @@ v_query AND u.is_visible
           AND (p_from IS NULL OR u.created_at >= p_from) AND (p_to IS NULL OR u.created_at < p_to)
         LIMIT c_ranked
     ), scored AS MATERIALIZED (
         SELECT h.id, h.created_at, pool.search_score(ts_rank(pool.person_vector(h.name, h.username), v_query), p_q, h.name || ' ' || coalesce(h.username, ''),
-            pool.followers_counted(h.id), h.created_at, 0) AS score
+            pool.followers(h.id), h.created_at, 0) AS score
         FROM hits h
     )
     SELECT (SELECT count(*) FROM scored),
@@ -288,8 +287,8 @@ BEGIN
     RETURN QUERY
     SELECT h.id, h.name FROM (
         SELECT u.id, u.name FROM public.users u
-        WHERE pool.person_vector(u.name, u.username) @@ v_query AND u.deleted_at IS NULL LIMIT 50) h
-    ORDER BY pool.followers_counted(h.id) DESC, h.name, h.id LIMIT p_limit;
+        WHERE pool.person_vector(u.name, u.username) @@ v_query AND u.is_visible LIMIT 50) h
+    ORDER BY pool.followers(h.id) DESC, h.name, h.id LIMIT p_limit;
 END
 $$;
 
@@ -344,7 +343,7 @@ ALTER FUNCTION jobs.search_click(uuid, uuid, jsonb, jsonb) OWNER TO fitnudge_api
 REVOKE CREATE ON SCHEMA api, jobs FROM fitnudge_api;
 REVOKE CREATE ON SCHEMA api, pool FROM fitnudge_social;
 
-GRANT EXECUTE ON FUNCTION pool.person_query(text), pool.search_score(real, text, text, bigint, timestamptz, bigint), pool.followers_counted(uuid),
+GRANT EXECUTE ON FUNCTION pool.person_query(text), pool.search_score(real, text, text, bigint, timestamptz, bigint), pool.followers(uuid),
     pool.suggest_people(text, int) TO fitnudge_social;
 GRANT EXECUTE ON FUNCTION pool.search_query(text, text), pool.search_score(real, text, text, bigint, timestamptz, bigint),
     pool.search_posts(uuid, text, tsquery, timestamptz, timestamptz, uuid, int, int), pool.search_people(text, timestamptz, timestamptz, int, int),

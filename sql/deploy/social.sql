@@ -105,15 +105,27 @@ GRANT SELECT ON public.post_counts TO fitnudge_api;
 -- What is public of people, whoever asks.
 CREATE POLICY social ON public.users FOR SELECT TO fitnudge_social USING (true);
 CREATE POLICY social ON public.posts TO fitnudge_social USING (true);
-CREATE POLICY social ON public.follows FOR SELECT TO fitnudge_social USING (true);
-GRANT SELECT (id, name, username, avatar_url, language, created_at, deleted_at) ON public.users TO fitnudge_social;
+CREATE POLICY social ON public.follow_counts FOR SELECT TO fitnudge_social USING (true);
+GRANT SELECT (id, name, username, created_at, is_visible) ON public.users TO fitnudge_social;
 GRANT SELECT, UPDATE (removed_at) ON public.posts TO fitnudge_social;       -- to lock a row takes the right to update
-GRANT SELECT ON public.follows TO fitnudge_social;
+GRANT SELECT ON public.follow_counts TO fitnudge_social;
 GRANT SELECT, INSERT, UPDATE, DELETE ON public.post_counts TO fitnudge_social;
 
 INSERT INTO public.retention (name, place, routine) VALUES ('post_counts', 45, 'fold_post_counts');
 
+INSERT INTO public.personal_data (relation, place, user_columns, withheld, reason, bulk) VALUES
+    ('posts',       40, '{user_id}', '{}',  NULL,                                 true),
+    ('likes',       41, '{user_id}', '{}',  NULL,                                 true),
+    ('comments',    41, '{user_id}', '{}',  NULL,                                 true),
+    ('post_flags',  50, '{user_id}', '{}',  NULL,                                 false),
+    ('post_counts', 50, '{}',        '{*}', 'sums of what everybody has done',    false);
+CREATE POLICY clock ON public.posts TO fitnudge_clock USING (true);
+CREATE POLICY clock ON public.likes TO fitnudge_clock USING (true);
+CREATE POLICY clock ON public.comments TO fitnudge_clock USING (true);
+GRANT SELECT, DELETE ON public.posts, public.likes, public.comments TO fitnudge_clock;
+
 RESET ROLE;
+GRANT SELECT ON public.profiles TO fitnudge_social;
 
 -- Of a row of likes or comments. Who deletes a post deletes what belongs to it afterwards: then there is nothing to count for.
 CREATE FUNCTION pool.note_count() RETURNS trigger
@@ -183,16 +195,17 @@ CREATE TRIGGER note_end AFTER DELETE ON public.comments FOR EACH ROW WHEN (pg_tr
 CREATE FUNCTION pool.hold_post(p_user uuid, p_post uuid) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 BEGIN
-    PERFORM FROM public.posts p WHERE p.id = p_post AND p.removed_at IS NULL AND (p.is_public OR p.user_id = p_user) FOR KEY SHARE;
+    PERFORM FROM public.posts p JOIN public.profiles a ON a.id = p.user_id
+    WHERE p.id = p_post AND p.removed_at IS NULL AND (p.is_public OR p.user_id = p_user) FOR KEY SHARE OF p;
     RETURN FOUND;
 END
 $$;
 
--- The people behind posts. Who has left is nobody.
+-- The people behind posts. Who has left or is suspended is nobody.
 CREATE FUNCTION pool.authors(p_ids uuid[]) RETURNS TABLE (id uuid, name text, username text, avatar_url text)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, public ROWS 20 AS $$
 BEGIN
-    RETURN QUERY SELECT u.id, u.name, u.username, u.avatar_url FROM public.users u WHERE u.id = ANY (p_ids) AND u.deleted_at IS NULL;
+    RETURN QUERY SELECT a.id, a.name, a.username, a.avatar_url FROM public.profiles a WHERE a.id = ANY (p_ids);
 END
 $$;
 

@@ -88,6 +88,11 @@ FROM (SELECT 4 + floor(random() * (:users - 3))::bigint AS a, pg_temp.skewed(:us
       UNION ALL SELECT 3, 3 + n FROM generate_series(1, least(5000, :users - 3)) n) x
 WHERE a <> b ON CONFLICT DO NOTHING;
 
+INSERT INTO public.follow_counts (user_id, followers, following)
+SELECT id, sum(followers), sum(following) FROM (
+    SELECT followee_id AS id, count(*) AS followers, 0 AS following FROM public.follows GROUP BY 1
+    UNION ALL SELECT follower_id, 0, count(*) FROM public.follows GROUP BY 1) x GROUP BY 1;
+
 \echo searches
 INSERT INTO public.search_analytics (user_id, scope, query, results_count, searched_at)
 SELECT pg_temp.person(1 + floor(random() * :users)::bigint), 'posts', 'word' || pg_temp.skewed(2000), 1, now() - random() * interval '30 days'
@@ -99,5 +104,5 @@ CREATE INDEX idx_users_search ON public.users USING gin (pool.person_vector(name
 RESET session_replication_role;
 REFRESH MATERIALIZED VIEW public.search_terms;
 REFRESH MATERIALIZED VIEW public.goal_categories;
-VACUUM (ANALYZE) public.users, public.goals, public.checkins, public.posts, public.likes, public.comments, public.post_counts, public.follows,
+VACUUM (ANALYZE) public.users, public.goals, public.checkins, public.posts, public.likes, public.comments, public.post_counts, public.follows, public.follow_counts,
     public.search_analytics, public.search_terms, public.goal_categories;
