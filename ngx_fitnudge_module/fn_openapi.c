@@ -74,8 +74,9 @@ static const struct {
       OBJECT("\"page\":" INT ",\"limit\":" INT ",\"total\":" INT)) },
     { "Author", OBJECT("\"id\":" ID ",\"name\":" TEXT ",\"username\":" TEXT_NULL ",\"avatar_url\":" TEXT_NULL) },
     { "Post", OBJECT("\"id\":" ID ",\"author\":" REF("Author") ",\"text\":" TEXT ",\"voice_url\":" TEXT_NULL
-      ",\"media_ids\":{\"type\":\"array\",\"items\":" ID "},\"is_public\":" BOOL ",\"likes_count\":" INT ",\"comments_count\":" INT
-      ",\"liked_by_me\":" BOOL ",\"version\":" INT ",\"created_at\":" TIME ",\"updated_at\":" TIME) },
+      ",\"media_ids\":{\"type\":\"array\",\"items\":" ID "},\"media\":{\"type\":\"array\",\"items\":"
+      OBJECT("\"id\":" ID ",\"kind\":{\"enum\":[\"image\",\"voice\"]},\"content_type\":" TEXT ",\"url\":" TEXT_NULL)
+      "},\"is_public\":" BOOL ",\"likes_count\":" INT ",\"comments_count\":" INT ",\"liked_by_me\":" BOOL ",\"version\":" INT ",\"created_at\":" TIME ",\"updated_at\":" TIME) },
     { "PostList", FEED("posts", "Post") },
     { "Likes", OBJECT("\"likes_count\":" INT) },
     { "Comment", OBJECT("\"id\":" ID ",\"post_id\":" ID ",\"author\":" REF("Author") ",\"text\":" TEXT ",\"created_at\":" TIME) },

@@ -420,13 +420,13 @@ const fn_route_t  fn_routes[] = {
       "motivation", NULL, "Delete a reminder" },
 
     /* social */
-    { FN_GET, V1 "/feed", FN_READ, FN_USER, FN_LIMIT_USER, "feed", feed_params, NULL, 200, FN_R_REPLICA,
+    { FN_GET, V1 "/feed", FN_READ, FN_USER, FN_LIMIT_USER, "feed", feed_params, NULL, 200, FN_R_REPLICA|FN_R_URLS,
       MINE(600, "social:@ users:@ follows:@ ~feed"),
       "social", "PostList", "Posts, newest first" },
     { FN_POST, V1 "/posts", FN_WRITE, FN_USER, FN_LIMIT_USER, "posts.create", NULL, post_body, 201, 0, NEVER,
       "social", "Post", "Say something" },
-    { FN_GET, V1 "/posts/{id}", FN_READ, FN_USER, FN_LIMIT_USER, "posts_get", id_param, NULL, 200, FN_R_REPLICA,
-      MINE(300, "social:@ users:@ ~post:{id}"),
+    { FN_GET, V1 "/posts/{id}", FN_READ, FN_USER, FN_LIMIT_USER, "posts_get", id_param, NULL, 200, FN_R_REPLICA|FN_R_URLS,
+      MINE(300, "social:@ users:@ media:@ ~post:{id}"),
       "social", "Post", "One post" },
     { FN_PATCH, V1 "/posts/{id}", FN_WRITE, FN_USER, FN_LIMIT_USER, "posts.update", id_param, post_patch, 200, FN_R_IF_MATCH, NEVER,
       "social", "Post", "Change a post" },
@@ -447,8 +447,8 @@ const fn_route_t  fn_routes[] = {
       "social", "Received", "Tell moderators about a post; once a user" },
 
     /* search */
-    { FN_GET, V1 "/search/posts", FN_READ, FN_USER, FN_LIMIT_USER, "search_posts", search_posts_params, NULL, 200, FN_R_SLOW|FN_R_RECORDED,
-      MINE(300, "social:@ users:@"),
+    { FN_GET, V1 "/search/posts", FN_READ, FN_USER, FN_LIMIT_USER, "search_posts", search_posts_params, NULL, 200,
+      FN_R_SLOW|FN_R_RECORDED|FN_R_URLS, MINE(300, "social:@ users:@ media:@"),
       "search", "PostResults", "Posts with these words, the most relevant first" },
     { FN_GET, V1 "/search/goals", FN_READ, FN_USER, FN_LIMIT_USER, "search_goals", search_params, NULL, 200, FN_R_SLOW|FN_R_RECORDED,
       MINE(300, "goals:@ users:@"),

@@ -68,6 +68,24 @@ subtest 'an upload' => sub {
     ok(poll(20, sub { $clock->hurry; !objects()->{ $up->{key} } }), 'for nothing');
 };
 
+subtest 'in a post' => sub {
+    my ($first, $second) = map { upload($ann, $_) } qw(first second);
+    my $post = sub ($u, %f) { call($s, POST => '/posts', token => $u->{token}, json => { text => 'Look', %f }) };
+    error_ok($post->($bob, media_ids => [$first]), 400, 'nobody shows what is not his', field => 'media_ids', constraint => 'unknown');
+    my $res = $post->($ann, media_ids => [$second, $first]);
+    status_ok($res, 201, 'its owner does');
+    my $id = $res->json->{id};
+    my $seen = sub ($p) { join ' ', map { $s->ua->get($_->{url})->result->body } @{ $p->{media} } };
+    is($seen->($res->json), 'second first', 'with addresses, in the order that was given');
+    is($seen->(call($s, GET => "/posts/$id", token => $bob->{token})->json), 'second first', 'which others get, too');
+    is($seen->((grep { $_->{id} eq $id } @{ call($s, GET => '/feed', token => $bob->{token})->json->{posts} })[0]), 'second first', 'in their feeds');
+    is($seen->((grep { $_->{id} eq $id } @{ call($s, GET => '/search/posts?q=look', token => $bob->{token})->json->{results} })[0]), 'second first', 'and when they search');
+    call($s, DELETE => "/media/$second", token => $ann->{token});
+    is($seen->(call($s, GET => "/posts/$id", token => $ann->{token})->json), 'first', 'what is deleted is not shown any more');
+    call($s, DELETE => "/posts/$id", token => $ann->{token});
+    call($s, DELETE => "/media/$first", token => $ann->{token});
+};
+
 subtest 'what may be uploaded' => sub {
     error_ok(allow($ann, content_type => $_), 400, $_, field => 'content_type', constraint => 'enum') for 'text/html', 'image/svg+xml', 'audio/mpeg';
     error_ok(allow($ann, bytes => 10485761), 400, 'more than 10 MB', field => 'bytes', constraint => 'max');

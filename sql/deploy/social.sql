@@ -109,6 +109,8 @@ CREATE POLICY social ON public.follow_counts FOR SELECT TO fitnudge_social USING
 GRANT SELECT (id, name, username, created_at, is_visible) ON public.users TO fitnudge_social;
 GRANT SELECT, UPDATE (removed_at) ON public.posts TO fitnudge_social;       -- to lock a row takes the right to update
 GRANT SELECT ON public.follow_counts TO fitnudge_social;
+CREATE POLICY social ON public.media FOR SELECT TO fitnudge_social USING (state = 'ready');
+GRANT SELECT (id, kind, content_type, key, state) ON public.media TO fitnudge_social;
 GRANT SELECT, INSERT, UPDATE, DELETE ON public.post_counts TO fitnudge_social;
 
 INSERT INTO public.retention (name, place, routine) VALUES ('post_counts', 45, 'fold_post_counts');
@@ -209,6 +211,17 @@ BEGIN
 END
 $$;
 
+-- What a post shows, in the order of its ids; what was deleted since is not there. Whoever hands the answer out puts signed addresses in
+-- place of "r2:<key>" (libfitnudge/fn_r2.h).
+CREATE FUNCTION pool.post_media(p_ids uuid[]) RETURNS json
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+BEGIN
+    RETURN coalesce((SELECT json_agg(row_to_json(x) ORDER BY o.n) FROM unnest(p_ids) WITH ORDINALITY AS o (id, n)
+        JOIN public.media m ON m.id = o.id AND m.state = 'ready',
+        LATERAL (SELECT m.id, m.kind, m.content_type, 'r2:' || m.key AS url) x), '[]');
+END
+$$;
+
 -- Posts as JSON, in the order of their ids; without those that the user does not see.
 CREATE FUNCTION pool.posts_json(p_user uuid, p_ids uuid[]) RETURNS text
 LANGUAGE plpgsql STABLE AS $$
@@ -222,7 +235,8 @@ BEGIN
         JOIN pool.authors(v_authors) a ON a.id = p.user_id,
         LATERAL (SELECT coalesce(sum(c.likes), 0) AS likes, coalesce(sum(c.comments), 0) AS comments
                  FROM public.post_counts c WHERE c.post_id = p.id) n,
-        LATERAL (SELECT p.id, a AS author, p.text, p.voice_url, p.media_ids, p.is_public, n.likes AS likes_count, n.comments AS comments_count,
+        LATERAL (SELECT p.id, a AS author, p.text, p.voice_url, p.media_ids,
+                        CASE WHEN p.media_ids = '{}' THEN '[]' ELSE pool.post_media(p.media_ids) END AS media, p.is_public, n.likes AS likes_count, n.comments AS comments_count,
                         EXISTS (SELECT FROM public.likes l WHERE l.post_id = p.id AND l.user_id = p_user) AS liked_by_me, p.version,
                         pool.rfc3339(p.created_at) AS created_at, pool.rfc3339(p.updated_at) AS updated_at) j) x);
 END
@@ -248,11 +262,12 @@ ALTER FUNCTION pool.note_count() OWNER TO fitnudge_social;
 ALTER FUNCTION pool.fold_post_counts(timestamptz, int) OWNER TO fitnudge_social;
 ALTER FUNCTION pool.hold_post(uuid, uuid) OWNER TO fitnudge_social;
 ALTER FUNCTION pool.authors(uuid[]) OWNER TO fitnudge_social;
+ALTER FUNCTION pool.post_media(uuid[]) OWNER TO fitnudge_social;
 REVOKE CREATE ON SCHEMA pool FROM fitnudge_social;
 
 GRANT EXECUTE ON FUNCTION pool.rfc3339(timestamptz), pool.uid() TO fitnudge_social;
 GRANT EXECUTE ON FUNCTION pool.note_count() TO fitnudge_owner;
-GRANT EXECUTE ON FUNCTION pool.hold_post(uuid, uuid), pool.authors(uuid[]), pool.posts_json(uuid, uuid[]),
+GRANT EXECUTE ON FUNCTION pool.hold_post(uuid, uuid), pool.authors(uuid[]), pool.post_media(uuid[]), pool.posts_json(uuid, uuid[]),
     pool.comment_json(public.comments, json), pool.author_json(uuid) TO fitnudge_api;
 GRANT EXECUTE ON FUNCTION pool.fold_post_counts(timestamptz, int) TO fitnudge_clock;
 

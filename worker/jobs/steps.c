@@ -26,6 +26,8 @@ static const fn_steps_t  fn_steps[] = {
     { "voice.create",         fn_deliver_local,       &fn_provider_voice,  fn_deliver_joined,    fn_media_render },
     { "media.delete",         fn_deliver_local,       &fn_provider_r2_delete, fn_deliver_joined, NULL },
     { "media.upload",         fn_media_upload_local, NULL,                 NULL,                 fn_media_render },
+    { "posts.create",         NULL,                    NULL,                 NULL,                 fn_media_render },
+    { "posts.update",         NULL,                    NULL,                 NULL,                 fn_media_render },
     { "media.complete",       fn_deliver_local,      &fn_provider_r2_head, fn_deliver_joined,    fn_media_render },
     { "events.send",          fn_deliver_local,       &fn_provider_posthog, fn_deliver_joined,   NULL },
     { "n8n.notify",           fn_deliver_local,       &fn_provider_n8n,    fn_deliver_joined,    NULL },
