@@ -3,6 +3,7 @@
 
 #include <yajl/yajl_tree.h>
 
+#include "fn_cache_store.h"
 #include "fn_jobs.h"
 #include "fn_routes.h"
 
@@ -54,6 +55,20 @@ START_TEST(test_match)
 END_TEST
 
 
+static unsigned
+tags(const fn_route_t *r)
+{
+    unsigned     n;
+    const char  *p;
+
+    for (n = 0, p = r->cache.tags; p != NULL && *(p += strspn(p, " ")) != '\0'; p += strcspn(p, " ")) {
+        n++;
+    }
+
+    return n;
+}
+
+
 START_TEST(test_table)
 {
     size_t             n;
@@ -67,6 +82,7 @@ START_TEST(test_table)
         ck_assert_msg(r->kind == FN_WRITE || r->body == NULL, "%s: a body on a read", r->path);
 
         /* by its tags it is known when a user must not be sent to a replica */
+        ck_assert_msg(tags(r) <= FN_CACHE_TAGS, "%s has more tags than an entry of the cache", r->path);
         ck_assert_msg(!(r->flags & FN_R_REPLICA)
                       || (r->kind == FN_READ && r->cache.tags != NULL && !(r->flags & FN_R_SLOW)), "%s: replica", r->path);
         ck_assert_msg(!(r->flags & FN_R_SEALED) || (r->kind == FN_WRITE && r->who == FN_ANYONE && r->body == NULL), "%s: sealed", r->path);
