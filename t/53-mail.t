@@ -162,7 +162,8 @@ subtest 'every template in every language' => sub {
     is(scalar keys %id, 36, 'mails are written');
     is_deeply([grep { $services->outcome($id{$_})->{status} ne 'sent' } sort keys %id], [], 'and handed over') or diag($s->pool_log);
     my $got;
-    ok(poll(60, sub { $got = delivered(); keys %$got >= 36 }), 'the server has delivered them') or diag(path("$dir/mail/mainlog")->slurp);
+    # one came of signing up
+    ok(poll(60, sub { $got = delivered(); delete @$got{grep { !$id{$_} } keys %$got}; keys %$got >= 36 }), 'the server has delivered them') or diag(path("$dir/mail/mainlog")->slurp);
     is_deeply([map { scalar @$_ } values %$got], [(1) x 36], 'each once');
     mail_ok($got->{$_}[0], $id{$_}, $_ =~ /^(\w+)\.(\w+)@/) for sort keys %id;
     spew("$ENV{FITNUDGE_MAIL_HTML}/$_.html", html($got->{$_}[0]), 0644) for $ENV{FITNUDGE_MAIL_HTML} ? sort keys %$got : ();
@@ -230,7 +231,7 @@ subtest 'TLS from the start' => sub {
     like($mail->[0]->header('Received'), qr/with esmtpsa/, 'encrypted, signed in') if $mail;
 
     # the same once more, as after a process died in between
-    $s->psql('-c', "DELETE FROM inbox WHERE job_id = '$id'", '-c', "UPDATE mails SET status = 'sending' WHERE id = '$id'");
+    $s->psql('-c', "DELETE FROM inbox WHERE job_id = '$id'", '-c', "DELETE FROM mails WHERE id = '$id'");
     $services->follow('mail.send', $u->{id}, letter('tls@example.com'), $id);
     ok(poll(30, sub { $mail = delivered()->{'tls@example.com'}; @$mail == 2 }), 'a second delivery');
     is($mail->[0]->header('Message-ID'), $mail->[1]->header('Message-ID'), 'has the same Message-ID');
@@ -239,7 +240,8 @@ subtest 'TLS from the start' => sub {
 subtest 'a wrong password' => sub {
     $s->{env}{WRONG} = 'not-the-key';
     restart_pool(conf('starttls', key => 'WRONG'));
-    is($services->outcome($services->follow('mail.send', $u->{id}, letter('wrong@example.com')))->{status}, 'failed', 'not sent');
+    my $id = $services->follow('mail.send', $u->{id}, letter('wrong@example.com'));
+    ok(poll(30, sub { grep { /\Q$id\E/ } $s->redis(ZRANGE => '{fn}:dead:net', 0, -1) }), 'kept until somebody mends it');
     like($s->pool_log, qr/"an operator is needed"[^\n]*smtp/i, 'an operator is told');
 };
 
