@@ -120,7 +120,9 @@ fn_mail_dkim(fn_record_t *r, const fn_span_t *texts, unsigned n)
         return;
     }
 
-    (void) fn_record_tag(dkim, "p", &key);
+    if (!fn_record_tag(dkim, "p", &key)) {
+        key.n = 0;
+    }
 
     for (i = 0; i < key.n && key.p[i] == ' '; i++) { /* void */ }
 
