@@ -122,8 +122,15 @@ subtest 'many' => sub {
     $s->sql("UPDATE reminders SET next_at = now(), next_date = (now() AT TIME ZONE 'UTC')::date WHERE user_id IN ($ids) RETURNING 1");
     ok($clock->begin('reminders'), 'a run') for 1 .. 3;
     for (1 .. 5) { eval { $s->kill_executor('sql') }; $clock->pause }
-    ok(poll(30, sub { $s->sql("SELECT count(*) FROM reminders WHERE user_id IN ($ids) AND next_at > now()") == $n }), 'all are dealt with')
-        or diag($s->sql("SELECT count(*) FROM reminders WHERE user_id IN ($ids) AND next_at > now()"));
+    # a run that was killed three times is poison: the next minute's does the rest, here the next three seconds'
+    my $dealt = sub { $s->sql("SELECT count(*) FROM reminders WHERE user_id IN ($ids) AND next_at > now()") };
+    my $next = time + 3;
+    ok(poll(60, sub {
+        $clock->hurry;
+        return 1 if $dealt->() == $n;
+        ($clock->begin('reminders'), $next = time + 3) if time > $next;
+        return 0;
+    }), 'all are dealt with') or diag($dealt->());
     ok(poll(30, sub { $clock->hurry; $s->sql("SELECT count(*) FROM inbox WHERE job = 'push.send' AND state = 'done' AND user_id IN ($ids)") == $n }), 'each is a push');
     ok($clock->quiet, 'all jobs are done');
     is($s->sql("SELECT count(*) FROM inbox WHERE job = 'push.send' AND user_id IN ($ids)"), $n, 'once');
