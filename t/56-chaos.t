@@ -119,7 +119,9 @@ subtest 'in the batch of a job that kills' => sub {
     ok(poll(30, sub { deaths($s, 'sql') > $deaths }), 'there were deaths');
     restart_pool($s);
     is_deeply([consistent($s)], [], 'nothing is left');
-    is($s->sql('SELECT count(*) FROM motivations') - $before, 3, 'each message is there');
+    # one that was alone three times is poison itself
+    my $dead = grep { /^w1 \S+ motivation/m } $s->redis(ZRANGE => '{fn}:dead:sql', 0, -1);
+    is($s->sql('SELECT count(*) FROM motivations') - $before + $dead, 3, "each message is there, or a dead letter ($dead)");
     $s->redis(DEL => '{fn}:dead:sql');
 };
 
