@@ -31,7 +31,6 @@ CREATE TABLE public.mails (
     ended_at    timestamptz
 );
 CREATE INDEX idx_mails_user ON public.mails (user_id, created_at DESC);
-CREATE INDEX idx_mails_sending ON public.mails (created_at) WHERE status = 'sending';
 
 -- Addresses that get fewer mails, or none: pool.mail_stopped() says which. Hashed, since they outlive the account.
 CREATE TABLE public.mail_suppressions (

@@ -48,25 +48,10 @@ INSERT INTO public.retention (name, place, relation, "column", keep, routine) VA
     ('refresh_tokens', 21, 'refresh_tokens', 'expires_at', '1 day',    NULL),
     ('changes',        30, 'change_outbox',  'created_at', '7 days',   NULL),
     ('cron_runs',      40, 'cron_run',       'started_at', '30 days',  NULL),
-    ('mails',          50, NULL,             NULL,         NULL,       'forget_mails'),
     ('ai_usage',       60, 'ai_usage',       'day',        '2 years',  NULL),
     ('ai_spending',    61, 'ai_spending',    'day',        '2 years',  NULL);
 
 RESET ROLE;
-
--- What a mail was to say goes with its dead letter, which is kept for 90 days.
-CREATE FUNCTION pool.forget_mails(p_now timestamptz, p_limit int DEFAULT 500) RETURNS int
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
-DECLARE
-    n int;
-BEGIN
-    UPDATE public.mails SET status = 'failed', content = NULL, ended_at = p_now WHERE id IN
-        (SELECT m.id FROM public.mails m WHERE m.status = 'sending' AND m.created_at < p_now - interval '91 days'
-         ORDER BY m.created_at LIMIT p_limit FOR UPDATE SKIP LOCKED);
-    GET DIAGNOSTICS n = ROW_COUNT;
-    RETURN n;
-END
-$$;
 
 -- The daily clean-up. A batch ends when it has taken a second. p_state: {"at":place and name of the row to go on with}.
 CREATE FUNCTION pool.cron_cleanup(p_now timestamptz, p_state jsonb) RETURNS jsonb
@@ -110,10 +95,6 @@ END
 $$;
 
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA pool FROM PUBLIC;
-GRANT CREATE ON SCHEMA pool TO fitnudge_auth;
-ALTER FUNCTION pool.forget_mails(timestamptz, int) OWNER TO fitnudge_auth;
-GRANT EXECUTE ON FUNCTION pool.forget_mails(timestamptz, int) TO fitnudge_clock;
-REVOKE CREATE ON SCHEMA pool FROM fitnudge_auth;
 GRANT EXECUTE ON FUNCTION pool.cron_cleanup(timestamptz, jsonb) TO fitnudge_clock;
 
 COMMIT;

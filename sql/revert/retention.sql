@@ -1,6 +1,5 @@
 BEGIN;
 DROP FUNCTION pool.cron_cleanup(timestamptz, jsonb);
-DROP FUNCTION pool.forget_mails(timestamptz, int);
 DROP TRIGGER note_end ON public.sessions;
 DROP TRIGGER note_change ON public.sessions;
 CREATE TRIGGER note_change AFTER INSERT OR UPDATE OR DELETE ON public.sessions
