@@ -125,10 +125,11 @@ static void
 arguments(const char *s, char out[TEXT_MAX])
 {
     char      name[80];
-    size_t    n;
+    size_t    n, len;
     unsigned  depth;
 
     out[0] = '\0';
+    len = 0;
 
     for (depth = 0; *s != '\0'; s++) {
         if (*s == '{' && depth++ % 2 == 0) {
@@ -137,7 +138,8 @@ arguments(const char *s, char out[TEXT_MAX])
             snprintf(name, sizeof(name), "{%.*s}", (int) n, s + 1);
 
             if (strstr(out, name) == NULL) {
-                strcat(out, name);
+                len += (size_t) snprintf(out + len, TEXT_MAX - len, "%s", name);
+                ck_assert_uint_lt(len, TEXT_MAX);
             }
         }
 
