@@ -30,10 +30,10 @@ typedef enum { FN_LIMIT_NONE, FN_LIMIT_ANONYMOUS, FN_LIMIT_USER, FN_LIMIT_AI, FN
 #define FN_R_SLOW         0x10      /* goes over the connections of slow statements */
 #define FN_R_URLS         0x20      /* SQL names objects in the storage: their addresses are signed on the way out (fn_r2.h) */
 #define FN_R_SEALED       0x40      /* a signature says who sends it: the job's body is made by ngx_http_fitnudge_sealed.c */
-#define FN_R_PAGE         0x200     /* a success is no JSON: `response` is its media type, and Accept is not asked */
-#define FN_R_RECORDED     0x400     /* a search: after the answer the job search.record notes what was asked, and how much was found */
+#define FN_R_PAGE         0x80      /* a success is no JSON: `response` is its media type, and Accept is not asked */
 #define FN_R_DOWNLOAD     0x100     /* a file to be kept: Content-Disposition */
-#define FN_R_TOLD         0x80      /* each answer is told to the pool: the job that has the function's name; not with a cache */
+#define FN_R_TOLD         0x200     /* each answer is told to the pool: the job that has the function's name; not with a cache */
+#define FN_R_RECORDED     0x400     /* a search: after the answer the job search.record notes what was asked, and how much was found */
 
 /* Who shares a cached answer. */
 typedef enum { FN_CACHE_NONE, FN_CACHE_USER, FN_CACHE_PUBLIC } fn_cache_scope_e;

@@ -164,7 +164,6 @@ int ngx_http_fitnudge_language(ngx_http_request_t *r);
 /* content handlers, called by the route module's dispatcher */
 ngx_int_t ngx_http_fitnudge_query_handler(ngx_http_request_t *r);       /* FN_READ */
 ngx_int_t ngx_http_fitnudge_forward_handler(ngx_http_request_t *r);     /* FN_WRITE */
-void ngx_http_fitnudge_told(ngx_http_request_t *r, const fn_route_t *route);    /* FN_R_TOLD: the pool is told of the answer */
 ngx_int_t ngx_http_fitnudge_job_handler(ngx_http_request_t *r);         /* FN_LOCAL "job", lives in forward */
 ngx_int_t ngx_http_fitnudge_csrf_handler(ngx_http_request_t *r);        /* FN_LOCAL "csrf", lives in jwt */
 ngx_int_t ngx_http_fitnudge_jwks_handler(ngx_http_request_t *r);        /* FN_LOCAL "jwks", lives in jwt */

@@ -134,7 +134,7 @@ ngx_http_fitnudge_query_done(ngx_fitnudge_op_t *op, ngx_int_t rc, void *reply)
         m = ngx_http_fitnudge_route_of(r);
 
         if (m != NULL && (m->route->flags & FN_R_TOLD)) {
-            ngx_http_fitnudge_told(r, m->route);
+            ngx_http_fitnudge_tell(r, m->route->function, NULL, "{}");
         }
 
         ngx_http_fitnudge_record(r, &body);

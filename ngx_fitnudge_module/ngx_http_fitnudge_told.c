@@ -11,13 +11,6 @@ static void ngx_http_fitnudge_told_done(ngx_fitnudge_op_t *op, ngx_int_t rc, voi
 
 
 void
-ngx_http_fitnudge_told(ngx_http_request_t *r, const fn_route_t *route)
-{
-    ngx_http_fitnudge_tell(r, route->function, NULL, "{}");
-}
-
-
-void
 ngx_http_fitnudge_tell(ngx_http_request_t *r, const char *job, const char *const *values, const char *text)
 {
     char                                  key[64];
