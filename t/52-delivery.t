@@ -105,7 +105,7 @@ subtest 'mails of which nobody knows whether they arrived' => sub {
     is($s->sql("SELECT status FROM mails WHERE id = '$id'"), 'unknown', 'is written down');
 
     # what an earlier process knew of it came along
-    $id = sprintf('01900000-0000-7000-8000-%012d', ++$n);
+    $id = sprintf('01900000-0000-5000-8000-%012d', ++$n);
     $s->sql("INSERT INTO mails (id, user_id, template, language, recipient, status) VALUES ('$id', '$ann->{id}', 'welcome', 'en', 'x', 'sending')");
     my $request = '{"params":{},"body":{},"meta":{}}';
     my $context = '{"unanswered":1,' . substr(encode_json({ %{ letter(%fast, to => 'drop@example.com') }, user_id => $ann->{id} }), 1);
@@ -114,7 +114,7 @@ subtest 'mails of which nobody knows whether they arrived' => sub {
     is(scalar(@all = of($id)), 1, 'then only once');
 
     # a process that died may have sent it
-    $id = sprintf('01900000-0000-7000-8000-%012d', ++$n);
+    $id = sprintf('01900000-0000-5000-8000-%012d', ++$n);
     $s->redis(SET => "{fn}:crash:$id", 2, EX => 600);
     $s->redis(SET => '{fn}:crashed', 1, EX => 600);
     follow('mail.send', $ann->{id}, letter(%fast), $id);
@@ -124,7 +124,7 @@ subtest 'mails of which nobody knows whether they arrived' => sub {
 };
 
 subtest 'mails that died after they were sent' => sub {
-    my $id = sprintf('01900000-0000-7000-8000-%012d', ++$n);
+    my $id = sprintf('01900000-0000-5000-8000-%012d', ++$n);
     $s->sql("INSERT INTO mails (id, user_id, template, language, recipient, status, content) VALUES ('$id', '$ann->{id}', 'welcome', 'en', 'x', 'sending', '{\"to\":\"x\"}')");
     my ($request, $broken) = ('{"params":{},"body":{"vars":{"verification_code":"987123"}},"meta":{}}', '{"ctx":{},"result":{"refused":"perhaps"}}');
     $s->redis(LPUSH => '{fn}:q:sql:n', "w1 $id mail.send:commit n " . int(time * 1000) . " 0 0 $ann->{id} - -\n" . length($request) . ' ' . length($broken) . "\n$request$broken");
@@ -135,7 +135,7 @@ subtest 'mails that died after they were sent' => sub {
     is_deeply([of($id)], [], 'really');
     is($s->redis(ZCARD => '{fn}:dead:sql'), 0, 'and is no dead letter any more');
 
-    $id = sprintf('01900000-0000-7000-8000-%012d', ++$n);
+    $id = sprintf('01900000-0000-5000-8000-%012d', ++$n);
     follow('mail.send', $ann->{id}, {}, $id);
     is_deeply(outcome($id), { status => 'lost' }, 'what the database does not know either is lost');
 };
@@ -144,7 +144,7 @@ subtest 'what an operator has to mend' => sub {
     my %mail = (template => 'verification', vars => { verification_code => '424242', expires_minutes => 15 });
     wish('smtp', 'login');
     my $trace = '4bf92f3577b34da6a3ce929d0e0e4736';
-    my $id = follow('mail.send', $ann->{id}, letter(%mail), '01900000-0000-7000-8000-00000000cafe', "00-$trace-00f067aa0ba902b7-01");
+    my $id = follow('mail.send', $ann->{id}, letter(%mail), '01900000-0000-5000-8000-00000000cafe', "00-$trace-00f067aa0ba902b7-01");
     ok(poll(30, sub { dead() == 1 }), 'a refused login makes a dead letter of the mail') or diag($s->pool_log);
     like(letters(), qr/^d1 0 \d+ SMTP: the server refuses the user name or password\nw1 \Q$id\E mail\.send /, 'which says why');
     is_deeply([sort map { $_->{msg} } grep { ($_->{trace_id} // '') eq $trace } map { eval { decode_json($_) } // () } split /\n/, $s->pool_log],

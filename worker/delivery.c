@@ -375,13 +375,33 @@ fn_cancelled(fn_delivery_t *d)
 }
 
 
+/*
+ * Into how many parts what waits is to be divided: one is ours, the others are for those of this host who stand idle. Else jobs that come
+ * together would be one batch, wait for each other, and come together again with their next step.
+ */
+static unsigned
+fn_delivery_parts(const fn_delivery_t *d)
+{
+    unsigned           i, parts;
+    const fn_entry_t  *e;
+
+    for (i = 0, parts = 1; i < FN_CHILDREN_MAX; i++) {
+        e = &d->child->board->child[i];
+        parts += e->state == FN_ENTRY_LIVE && e->role == (int) d->child->role && e != d->child->entry && !e->draining
+                 && e->taken_ms != 0 && e->in_hand == 0;
+    }
+
+    return parts;
+}
+
+
 static int
 fn_send_take(fn_delivery_t *d, const unsigned *k, unsigned nk, unsigned max)
 {
-    char         n[16];
-    size_t       len[FN_BATCH_MAX + 8];
+    char         n[16], parts[16];
+    size_t       len[FN_BATCH_MAX + 9];
     unsigned     i;
-    const char  *v[FN_BATCH_MAX + 8];
+    const char  *v[FN_BATCH_MAX + 9];
 
     v[0] = FN_K_CRASHED;
     v[1] = d->queue[0];
@@ -399,11 +419,14 @@ fn_send_take(fn_delivery_t *d, const unsigned *k, unsigned nk, unsigned max)
     v[7 + nk] = n;
     (void) snprintf(n, sizeof(n), "%u", max < FN_BATCH_MAX ? max : FN_BATCH_MAX);
 
-    for (i = 0; i < nk + 8; i++) {
+    v[8 + nk] = parts;
+    (void) snprintf(parts, sizeof(parts), "%u", max > 1 ? fn_delivery_parts(d) : 1);
+
+    for (i = 0; i < nk + 9; i++) {
         len[i] = strlen(v[i]);
     }
 
-    return fn_redis_script(&d->redis, FN_SCRIPT_TAKE, nk + 7, nk + 8, v, len);
+    return fn_redis_script(&d->redis, FN_SCRIPT_TAKE, nk + 7, nk + 9, v, len);
 }
 
 

@@ -15,7 +15,7 @@
 #define FN_KEY_MAX  256
 
 
-static void fn_finish_failed(fn_finish_t *f, const fn_task_t *t);
+static void fn_finish_state(fn_finish_t *f, const fn_task_t *t, const char *name);
 static fn_span_t fn_fresh_request(const fn_task_t *t);
 static void fn_error_body(fn_buf_t *b, const fn_task_t *t, const char *code, const char *message);
 
@@ -321,8 +321,13 @@ fn_finish_next(fn_finish_t *f, const fn_task_t *t, const char *suffix, const cha
         return;
     }
 
-    fn_finish_push(f, suffix[0] == ':' && suffix[1] == 'c' && suffix[2] == 'a' ? "net" : t->job->lane, env.prio,
-                   f->scratch.data, f->scratch.len);
+    if (strcmp(suffix, ":call") == 0) {
+        fn_finish_state(f, t, "running");
+        fn_finish_push(f, "net", env.prio, f->scratch.data, f->scratch.len);
+
+    } else {
+        fn_finish_push(f, t->job->lane, env.prio, f->scratch.data, f->scratch.len);
+    }
 }
 
 
@@ -368,7 +373,7 @@ fn_finish_dead(fn_finish_t *f, const fn_task_t *t)
         fn_finish_op(f, "dead", key, b.data, b.len, FN_DEAD_MAX);
     }
 
-    fn_finish_failed(f, t);
+    fn_finish_state(f, t, "failed");
 
     fn_buf_reset(&b);
     fn_internal_error(&b, t);
@@ -377,14 +382,15 @@ fn_finish_dead(fn_finish_t *f, const fn_task_t *t)
 }
 
 
+/* What the edge tells of a job that the inbox does not know, if it was answered with 202. */
 static void
-fn_finish_failed(fn_finish_t *f, const fn_task_t *t)
+fn_finish_state(fn_finish_t *f, const fn_task_t *t, const char *name)
 {
     int   n;
     char  key[FN_KEY_MAX], state[64];
 
     fn_span_key(key, FN_K "j:", t->env.id);
-    n = snprintf(state, sizeof(state), "failed %.*s", (int) t->env.user.n, t->env.user.p);
+    n = snprintf(state, sizeof(state), "%s %.*s", name, (int) t->env.user.n, t->env.user.p);
     fn_finish_op(f, "state", key, state, (size_t) n, 0);
 }
 
@@ -394,7 +400,7 @@ fn_finish_cancelled(fn_finish_t *f, const fn_task_t *t)
 {
     fn_buf_t  b = FN_BUF_INIT;
 
-    fn_finish_failed(f, t);
+    fn_finish_state(f, t, "failed");
 
     fn_error_body(&b, t, "CONFLICT", "The job was cancelled.");
     fn_finish_reply(f, t, 409, b.data, b.len, NULL, 0, NULL, 0);

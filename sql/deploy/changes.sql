@@ -96,7 +96,7 @@ BEGIN
     v_old := current_setting('fitnudge.changes', true);
 
     IF v_old <> '' THEN
-        PERFORM set_config('fitnudge.changes', v_old || ',' || v_id, true);
+        v_old := set_config('fitnudge.changes', v_old || ',' || v_id, true);
         v_old := current_setting('fitnudge.tags', true);
 
         FOREACH v_tag IN ARRAY v_tags LOOP
@@ -104,10 +104,11 @@ BEGIN
                 v_old := v_old || ',' || v_tag;
             END IF;
         END LOOP;
-        PERFORM set_config('fitnudge.tags', v_old, true);
+        v_old := set_config('fitnudge.tags', v_old, true);
 
     ELSE
-        PERFORM set_config('fitnudge.changes', v_id::text, true), set_config('fitnudge.tags', array_to_string(v_tags, ','), true);
+        v_old := set_config('fitnudge.changes', v_id::text, true);
+        v_old := set_config('fitnudge.tags', array_to_string(v_tags, ','), true);
     END IF;
 
     RETURN NULL;

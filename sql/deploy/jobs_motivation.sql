@@ -21,43 +21,40 @@ $$;
 CREATE FUNCTION jobs.motivation_prepare(p_id uuid, p_user uuid, p_req jsonb) RETURNS pool.reply
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 DECLARE
-    g public.goals;
-    u record;
+    g record;
     v_today date := (now() AT TIME ZONE 'UTC')::date;
-    v_spent record;
     v_checkins json;
 BEGIN
-    SELECT * INTO g FROM public.goals WHERE id = (p_req #>> '{body,goal_id}')::uuid AND user_id = p_user;
+    SELECT x.id, x.title, x.description, x.frequency, u.name, coalesce(p_req #>> '{body,tone}', u.tone) AS tone, u.language
+    INTO g
+    FROM public.goals x JOIN public.users u ON u.id = x.user_id
+    WHERE x.id = (p_req #>> '{body,goal_id}')::uuid AND x.user_id = p_user;
     IF NOT FOUND THEN
         RETURN pool.not_found(p_req);
     END IF;
-    SELECT name, tone, language INTO u FROM public.users WHERE id = p_user;
-
-    SELECT s.today, s.month INTO v_spent FROM pool.ai_spent() s;
 
     -- nearly always the last two months have them: then the other partitions need not be opened
     FOR i IN 1 .. 2 LOOP
         SELECT json_agg(json_build_object('date', c.date, 'status', c.status, 'reflection', c.reflection, 'mood', c.mood) ORDER BY c.date DESC)
         INTO v_checkins
         FROM (SELECT x.date, x.status, x.reflection, x.mood FROM public.checkins x
-              WHERE x.goal_id = g.id AND x.user_id = p_user AND x.date >= CASE i WHEN 1 THEN v_today - 62 ELSE '-infinity' END
+              WHERE x.goal_id = g.id AND x.user_id = p_user AND x.date BETWEEN CASE i WHEN 1 THEN v_today - 62 ELSE '-infinity' END AND v_today + 1
               ORDER BY x.date DESC LIMIT 3) c;
         EXIT WHEN json_array_length(v_checkins) = 3;
     END LOOP;
 
-    RETURN pool.ok(0, json_build_object(
+    RETURN (SELECT pool.ok(0, json_build_object(
         'goal', json_build_object('id', g.id, 'title', g.title, 'description', g.description, 'frequency', g.frequency),
         'checkins', coalesce(v_checkins, '[]'),
-        'name', u.name,
-        'tone', coalesce(p_req #>> '{body,tone}', u.tone),
-        'language', u.language,
+        'name', g.name,
+        'tone', g.tone,
+        'language', g.language,
         'earlier', (SELECT coalesce(json_agg(m.text), '[]')
                     FROM (SELECT x.text FROM public.motivations x
-                          WHERE x.goal_id = g.id AND x.user_id = p_user AND x.source <> 'fallback'
-                            AND x.language = u.language AND x.tone = coalesce(p_req #>> '{body,tone}', u.tone)
+                          WHERE x.goal_id = g.id AND x.user_id = p_user AND x.source <> 'fallback' AND x.language = g.language AND x.tone = g.tone
                           ORDER BY x.created_at DESC LIMIT 5) m),
-        'spent_today', v_spent.today,
-        'spent_month', v_spent.month)::text);
+        'spent_today', s.today,
+        'spent_month', s.month)::text) FROM pool.ai_spent() s);
 END
 $$;
 
@@ -68,14 +65,11 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 DECLARE
     m public.motivations;
 BEGIN
-    -- the goal may have been deleted while the message was made
-    PERFORM FROM public.goals WHERE id = (p_ctx ->> 'goal_id')::uuid AND user_id = p_user FOR KEY SHARE;
-    IF FOUND THEN
-        INSERT INTO public.motivations (goal_id, user_id, text, tone, language, source, model, prompt_hash)
-        VALUES ((p_ctx ->> 'goal_id')::uuid, p_user, p_ctx ->> 'text', p_ctx ->> 'tone', p_ctx ->> 'language',
-                p_ctx ->> 'source', p_ctx ->> 'model', p_ctx ->> 'prompt_hash')
-        RETURNING * INTO m;
-    END IF;
+    -- no row when the goal was deleted while the message was made
+    INSERT INTO public.motivations (goal_id, user_id, text, tone, language, source, model, prompt_hash)
+    SELECT g.id, p_user, p_ctx ->> 'text', p_ctx ->> 'tone', p_ctx ->> 'language', p_ctx ->> 'source', p_ctx ->> 'model', p_ctx ->> 'prompt_hash'
+    FROM public.goals g WHERE g.id = (p_ctx ->> 'goal_id')::uuid AND g.user_id = p_user FOR KEY SHARE
+    RETURNING * INTO m;
 
     IF coalesce((p_ctx ->> 'cost')::bigint, 0) > 0 OR p_ctx ->> 'source' = 'ai' THEN
         INSERT INTO public.ai_usage AS a (user_id, model, prompt_tokens, completion_tokens, cost)

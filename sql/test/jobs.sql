@@ -1,6 +1,6 @@
 -- Jobs through pool.settle, as the pool runs them.
 BEGIN;
-SELECT plan(46);
+SELECT plan(50);
 
 -- what the executor sends for a job of SQL alone
 CREATE FUNCTION pg_temp.run(p_job text, p_user uuid, p_req jsonb, p_ctx jsonb DEFAULT NULL, p_id uuid DEFAULT gen_random_uuid(),
@@ -79,9 +79,9 @@ SELECT is((pg_temp.checkin('a', '2020-02-04', '7d444840-9dc0-51d1-b245-5ffdce74f
 SELECT is((SELECT headers FROM pool.replay('7d444840-9dc0-51d1-b245-5ffdce74fad2', 'x', (SELECT id FROM u WHERE who = 'a'), 'fp')), E'Idempotency-Replayed: true\n', 'it is');
 
 -- jobs of several steps
-CREATE FUNCTION pg_temp.open(p_attempt int) RETURNS pool.settled LANGUAGE sql
-RETURN pool.open('01900000-0000-7000-8000-000000000002', 'motivation.generate', pool.enter((SELECT id FROM u WHERE who = 'a')), 'fp', p_attempt,
-    jobs.motivation_prepare('01900000-0000-7000-8000-000000000002', (SELECT id FROM u WHERE who = 'a'),
+CREATE FUNCTION pg_temp.open(p_attempt int, p_id uuid DEFAULT '01900000-0000-5000-8000-000000000002') RETURNS pool.settled LANGUAGE sql
+RETURN pool.open(p_id, 'motivation.generate', pool.enter((SELECT id FROM u WHERE who = 'a')), 'fp', p_attempt,
+    jobs.motivation_prepare(p_id, (SELECT id FROM u WHERE who = 'a'),
                             jsonb_build_object('body', jsonb_build_object('goal_id', (SELECT id FROM g)))));
 DO $$ BEGIN PERFORM set_config('synchronous_commit', 'local', true), set_config('fitnudge.settled', '', true); END $$;
 SELECT is((pg_temp.open(0)).status, 0, 'opened');
@@ -89,12 +89,16 @@ SELECT is(current_setting('synchronous_commit'), 'off', 'which waits for no disk
 SELECT is((pg_temp.open(0)).status, 409, 'not twice at a time');
 SELECT is((pg_temp.open(1)).status, 0, 'but again when it is redelivered');
 SELECT is((pg_temp.run('motivation.commit', (SELECT id FROM u WHERE who = 'a'), '{}', jsonb_build_object('goal_id', (SELECT id FROM g), 'text', 'Go', 'tone', 'calm',
-    'language', 'en', 'source', 'ai', 'model', 'm', 'prompt_tokens', 10, 'completion_tokens', 5, 'cost', 63), '01900000-0000-7000-8000-000000000002')).status, 200, 'committed');
+    'language', 'en', 'source', 'ai', 'model', 'm', 'prompt_tokens', 10, 'completion_tokens', 5, 'cost', 63), '01900000-0000-5000-8000-000000000002')).status, 200, 'committed');
 SELECT is(current_setting('synchronous_commit'), 'local', 'which waits as before');
 DO $$ BEGIN PERFORM pool.published('{}'); END $$;
 SELECT is(current_setting('synchronous_commit'), 'local', 'also with what follows in the transaction');
 SELECT is((SELECT sum(cost)::bigint FROM public.ai_spending), 63::bigint, 'and paid for');
 SELECT is((pg_temp.open(1)).status, 200, 'after that its answer is kept');
+SELECT is((pg_temp.open(0, '01900000-0000-7000-8000-000000000003')).status, 0, 'what nobody can send again is opened');
+SELECT is_empty($$ SELECT * FROM public.inbox WHERE job_id = '01900000-0000-7000-8000-000000000003' $$, 'without a mark');
+SELECT is((pg_temp.open(1, '01900000-0000-7000-8000-000000000003')).status, 0, 'and when it is redelivered');
+SELECT is((SELECT state FROM public.inbox WHERE job_id = '01900000-0000-7000-8000-000000000003'), 'running', 'with one');
 
 -- leaving
 DELETE FROM public.users WHERE id = (SELECT id FROM u WHERE who = 'a');

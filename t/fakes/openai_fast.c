@@ -117,10 +117,12 @@ receive(int fd, uint64_t delay_us)
 }
 
 
-/* Sends what is due; returns ms until the next, -1 = nothing owed. */
-static int
+/* Sends what is due; the time until the next, NULL = nothing owed. Milliseconds would be too coarse: answers would wait for each other. */
+static const struct timespec *
 send_due(uint64_t delay_us)
 {
+    static struct timespec  left;
+
     int            fd;
     size_t         n;
     uint64_t       now;
@@ -133,7 +135,9 @@ send_due(uint64_t delay_us)
         c = &connections[fd];
 
         if (c->due > now) {
-            return (int) ((c->due - now + 999) / 1000);
+            left.tv_sec = (time_t) ((c->due - now) / 1000000);
+            left.tv_nsec = (long) ((c->due - now) % 1000000) * 1000;
+            return &left;
         }
 
         head++;
@@ -155,7 +159,7 @@ send_due(uint64_t delay_us)
         }
     }
 
-    return -1;
+    return NULL;
 }
 
 
@@ -199,7 +203,7 @@ main(int argc, char **argv)
     (void) epoll_ctl(poller, EPOLL_CTL_ADD, listener, &ev);
 
     for ( ;; ) {
-        n = epoll_wait(poller, events, 256, send_due(delay_us));
+        n = epoll_pwait2(poller, events, 256, send_due(delay_us), NULL);
 
         for (i = 0; i < n; i++) {
             fd = events[i].data.fd;

@@ -28,7 +28,10 @@ local ops = {
         end
     end
 }
-local limited, cancels = call('EXISTS', KEYS[3]) == 1, call('EXISTS', '{fn}:cancelled') == 1
+local limited, cancels = false, false
+if call('EXISTS', KEYS[3], '{fn}:cancelled') > 0 then
+    limited, cancels = call('EXISTS', KEYS[3]) == 1, call('EXISTS', '{fn}:cancelled') == 1
+end
 while i < #ARGV do
     local mine = call('LREM', KEYS[3 + ARGV[i]], 1, ARGV[i + 1]) == 1
     if not mine then lost[#lost + 1] = job elseif limited then call('ZREM', KEYS[3], string.match(ARGV[i + 1], '^w%d+ (%S+)') or '') end

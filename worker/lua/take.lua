@@ -1,13 +1,18 @@
 #!lua flags=allow-oom
--- Moves jobs into slots until each holds ARGV[1]; they come off their queues' right ends, in the order of the queues.
+-- Moves jobs into slots until each holds ARGV[1]; they come off their queues' right ends, in the order of the queues. Of each queue it takes
+-- its share of what waits there, one part in ARGV[2]: the other parts are for executors that are idle.
 -- KEYS crashed mark, queues high, normal, low, words of the operator about the lane, its jobs in work, cancelled jobs, slot...
 -- Answer: 1 when the mark is set, + 2 when the lane is under orders (ask, do not wait), + 4 when jobs are cancelled; then for each
 -- slot a list of all it holds. What was there already is part of it: an answer may have been lost, or a blocking move has delivered. What
 -- is more than ARGV[1] (two moves may deliver) goes back, and so into the next slot.
-local call, max, q = redis.call, tonumber(ARGV[1]), 2
-local paused, limit, rate, burst, tat = unpack(call('HMGET', KEYS[5], 'paused_until', 'limit', 'rate', 'burst', 'tat'))
-local out = { call('EXISTS', KEYS[1]) + 4 * call('EXISTS', KEYS[7]) }
-local now, may = 0, 1000
+local call, max, parts, q = redis.call, tonumber(ARGV[1]), tonumber(ARGV[2]), 2
+local out, now, may = { 0 }, 0, 1000
+local paused, limit, rate, burst, tat
+-- nearly always none of them is there
+if call('EXISTS', KEYS[1], KEYS[5], KEYS[7]) > 0 then
+    paused, limit, rate, burst, tat = unpack(call('HMGET', KEYS[5], 'paused_until', 'limit', 'rate', 'burst', 'tat'))
+    out[1] = call('EXISTS', KEYS[1]) + 4 * call('EXISTS', KEYS[7])
+end
 if paused or limit or rate then
     local t = call('TIME')
     now, out[1] = t[1] * 1000 + t[2] / 1000, out[1] + 2
@@ -22,6 +27,7 @@ if paused or limit or rate then
     end
 end
 local took = 0
+local share         -- of the queue q, what is left of it
 for s = 8, #KEYS do
     local slot = KEYS[s]
     local jobs = call('LRANGE', slot, 0, -1)
@@ -29,16 +35,17 @@ for s = 8, #KEYS do
         local prio = string.match(jobs[i], '^w%d+ %S+ %S+ (%a) ')
         call('LREM', slot, -1, jobs[i])
         call('RPUSH', KEYS[prio == 'h' and 2 or prio == 'l' and 4 or 3], table.remove(jobs, i))
-        q = 2
+        q, share = 2, nil
     end
     while #jobs < max and q < 5 and took < may do
-        local got = call('RPOP', KEYS[q], math.min(max - #jobs, may - took))
-        if got then
+        share = share or math.ceil(call('LLEN', KEYS[q]) / parts)
+        if share > 0 then
+            local got = call('RPOP', KEYS[q], math.min(max - #jobs, may - took, share))
             call('LPUSH', slot, unpack(got))
             for j = 1, #got do jobs[#jobs + 1] = got[j] end
-            took = took + #got
+            took, share = took + #got, share - #got
         else
-            q = q + 1
+            q, share = q + 1, nil
         end
     end
     if limit then

@@ -87,7 +87,7 @@ sub pushes ($self) { return grep { $_ } map { my $json = eval { decode_json($_->
 
 # A job of the pool's own, as another job would have left it: its id
 my $n = 0;
-sub follow ($self, $job, $user, $body, $id = sprintf('01900000-0000-7000-8000-%012d', ++$n), $traceparent = '-') {
+sub follow ($self, $job, $user, $body, $id = sprintf('01900000-0000-5000-8000-%012d', ++$n), $traceparent = '-') {
     my $envelope = "w1 $id $job l " . int(time * 1000) . " 0 0 $user - $traceparent\n" . '{"params":{},"body":' . encode_json($body) . ',"meta":{}}';
     utf8::downgrade($envelope);         # bytes, whatever $user was
     $self->stack->redis(LPUSH => '{fn}:q:sql:l', $envelope);
