@@ -399,10 +399,10 @@ const fn_route_t  fn_routes[] = {
     /* motivation */
     { FN_POST, V1 "/motivation/generate", FN_WRITE, FN_USER, FN_LIMIT_AI, "motivation.generate", NULL, generate_body, 200, 0, NEVER,
       "motivation", "Motivation", "A message that keeps the user going" },
-    { FN_GET, V1 "/motivations", FN_READ, FN_USER, FN_LIMIT_USER, "motivations_list", motivations_params, NULL, 200, FN_R_REPLICA,
+    { FN_GET, V1 "/motivations", FN_READ, FN_USER, FN_LIMIT_USER, "motivations_list", motivations_params, NULL, 200, FN_R_REPLICA|FN_R_URLS,
       MINE(300, "motivations:@"),
       "motivation", "MotivationList", "Messages, newest first" },
-    { FN_GET, V1 "/motivations/{id}", FN_READ, FN_USER, FN_LIMIT_USER, "motivations_get", id_param, NULL, 200, 0,
+    { FN_GET, V1 "/motivations/{id}", FN_READ, FN_USER, FN_LIMIT_USER, "motivations_get", id_param, NULL, 200, FN_R_URLS,
       MINE(300, "motivations:@"),
       "motivation", "Motivation", "One message" },
 

@@ -196,6 +196,13 @@ subtest 'speech' => sub {
     is($sound->code, 200, 'at which it is heard');
     is($sound->headers->content_type, 'audio/mpeg', 'as sound');
     is($s->sql("SELECT count(*) FROM media WHERE kind = 'voice' AND user_id = '$ann->{id}' AND motivation_id = '$message'"), 1, 'and written down');
+    my $shown = call($s, GET => "/motivations/$message", token => $ann->{token})->json->{voice_url} // '';
+    is($shown =~ s/\?.*//sr, $at =~ s/\?.*//sr, 'and shown with the message');
+    is($s->ua->get($shown)->result->code, 200, 'where it is heard as well');
+    like(call($s, GET => '/motivations', token => $ann->{token})->json->{motivations}[0]{voice_url}, qr/X-Amz-Signature=/, 'and in the list');
+    my ($media) = map { $_->[0] } $s->rows("SELECT id FROM media WHERE motivation_id = '$message'");
+    status_ok(call($s, DELETE => "/media/$media", token => $ann->{token}), 204, 'until it is deleted');
+    is(call($s, GET => "/motivations/$message", token => $ann->{token})->json->{voice_url}, undef, 'then there is none');
     error_ok(call($s, POST => '/ai/voice', token => $pro->{token}, json => {}), 400, 'of nothing', constraint => 'required');
     error_ok(call($s, POST => '/ai/voice', token => $pro->{token}, json => { text => 'x', motivation_id => $message }), 400, 'of two things');
     error_ok(call($s, POST => '/ai/voice', token => $pro->{token}, json => { motivation_id => FitNudge::Test::Stack::uuid() }), 404, 'of what is not hers');

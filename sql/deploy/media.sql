@@ -40,6 +40,7 @@ CREATE POLICY own ON public.media TO fitnudge_api USING (user_id = NULLIF(curren
 CREATE POLICY clock ON public.media TO fitnudge_clock USING (true);
 GRANT SELECT, INSERT, UPDATE, DELETE ON public.media TO fitnudge_api;
 GRANT SELECT, DELETE, UPDATE (state) ON public.media TO fitnudge_clock;     -- to lock a row takes the right to update
+GRANT UPDATE (voice_url) ON public.motivations TO fitnudge_api, fitnudge_clock;
 
 ALTER TABLE public.user_activity ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY own ON public.user_activity FOR SELECT TO fitnudge_api USING (user_id = NULLIF(current_setting('request.user_id', true), '')::uuid);
@@ -91,6 +92,17 @@ END
 $$;
 
 CREATE TRIGGER gone AFTER DELETE ON public.media FOR EACH ROW EXECUTE FUNCTION pool.media_gone();
+
+-- A message whose speech is gone has none.
+CREATE FUNCTION pool.media_unspoken() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+BEGIN
+    UPDATE public.motivations SET voice_url = NULL WHERE id = OLD.motivation_id AND voice_url = 'r2:' || OLD.key;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER unspoken AFTER DELETE ON public.media FOR EACH ROW WHEN (OLD.motivation_id IS NOT NULL) EXECUTE FUNCTION pool.media_unspoken();
 
 CREATE FUNCTION pool.media_json(m public.media) RETURNS json
 LANGUAGE plpgsql STABLE AS $$
@@ -307,6 +319,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 DECLARE
     v_key text := p_ctx #>> '{result,key}';
     v_bytes bigint := (p_ctx #>> '{result,bytes}')::bigint;
+    v_motivation uuid;
 BEGIN
     IF v_key IS NULL THEN
         RETURN pool.ok(200, '{"voice_url":null}');
@@ -315,10 +328,11 @@ BEGIN
         RETURN pool.media_full(p_req, NULL);
     END IF;
 
-    -- the message may have been deleted while it was spoken
+    -- no row when the message was deleted while it was spoken
+    UPDATE public.motivations SET voice_url = 'r2:' || v_key WHERE id = (p_req #>> '{body,motivation_id}')::uuid AND user_id = p_user
+    RETURNING id INTO v_motivation;
     INSERT INTO public.media (id, user_id, motivation_id, kind, content_type, bytes, key, state, completed_at)
-    VALUES (p_id, p_user, (SELECT m.id FROM public.motivations m WHERE m.id = (p_req #>> '{body,motivation_id}')::uuid AND m.user_id = p_user),
-            'voice', 'audio/mpeg', v_bytes, v_key, 'ready', now());
+    VALUES (p_id, p_user, v_motivation, 'voice', 'audio/mpeg', v_bytes, v_key, 'ready', now());
     RETURN pool.ok(200, format('{"voice_url":"r2:%s"}', v_key));
 END
 $$;
@@ -371,6 +385,7 @@ ALTER FUNCTION jobs.voice_prepare(uuid, uuid, jsonb) OWNER TO fitnudge_api;
 ALTER FUNCTION jobs.voice_create(uuid, uuid, jsonb, jsonb) OWNER TO fitnudge_api;
 ALTER FUNCTION pool.media_gone() OWNER TO fitnudge_queue;
 ALTER FUNCTION pool.note_activity() OWNER TO fitnudge_clock;
+ALTER FUNCTION pool.media_unspoken() OWNER TO fitnudge_clock;
 ALTER FUNCTION pool.purge_media(timestamptz, int) OWNER TO fitnudge_clock;
 REVOKE CREATE ON SCHEMA api, jobs FROM fitnudge_api;
 REVOKE CREATE ON SCHEMA pool FROM fitnudge_queue, fitnudge_clock;
@@ -381,6 +396,6 @@ GRANT EXECUTE ON FUNCTION pool.cron_media(timestamptz, jsonb) TO fitnudge_clock;
 GRANT EXECUTE ON FUNCTION api.media_list(uuid, text, text, int) TO fitnudge_edge;
 GRANT EXECUTE ON FUNCTION jobs.media_upload(uuid, uuid, jsonb, jsonb), jobs.media_complete_prepare(uuid, uuid, jsonb), jobs.media_complete(uuid, uuid, jsonb, jsonb),
     jobs.media_remove(uuid, uuid, jsonb, jsonb), jobs.voice_prepare(uuid, uuid, jsonb), jobs.voice_create(uuid, uuid, jsonb, jsonb) TO fitnudge_pool;
-REVOKE EXECUTE ON FUNCTION jobs.check_media(uuid, uuid[]), pool.media_gone(), pool.note_activity() FROM fitnudge_pool;
+REVOKE EXECUTE ON FUNCTION jobs.check_media(uuid, uuid[]), pool.media_gone(), pool.media_unspoken(), pool.note_activity() FROM fitnudge_pool;
 
 COMMIT;

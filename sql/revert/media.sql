@@ -22,5 +22,7 @@ DROP TRIGGER note_activity ON public.checkins;
 DROP TRIGGER note_activity ON public.sessions;
 DROP TABLE public.media, public.user_activity;
 DROP FUNCTION pool.media_gone();
+DROP FUNCTION pool.media_unspoken();
+REVOKE UPDATE (voice_url) ON public.motivations FROM fitnudge_api, fitnudge_clock;
 DROP FUNCTION pool.note_activity();
 COMMIT;

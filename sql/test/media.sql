@@ -1,6 +1,6 @@
 -- Media: room, uploads and their completion, speech, what becomes of objects, inactivity.
 BEGIN;
-SELECT plan(46);
+SELECT plan(49);
 
 CREATE FUNCTION pg_temp.run(p_job text, p_user uuid, p_req jsonb, p_ctx jsonb DEFAULT NULL, p_id uuid DEFAULT gen_random_uuid()) RETURNS pool.settled
 LANGUAGE plpgsql AS $$
@@ -85,9 +85,18 @@ SELECT is((SELECT kind || ' ' || state || ' ' || bytes FROM public.media, v WHER
 SELECT set_config('request.user_id', b::text, true) FROM u;
 SELECT is(api.media_list(b, 'image', NULL, 20)::json ->> 'media', '[]', 'no image') FROM u;
 SELECT is(api.media_list(b, 'voice', NULL, 20)::json #>> '{media,0,motivation_id}', '01900000-0000-7000-8000-0000000000d1', 'but listed as what it is') FROM u;
+SELECT is(api.motivations_get(b, '01900000-0000-7000-8000-0000000000d1')::json ->> 'voice_url', 'r2:private/x/voice/y.mp3', 'and with its message') FROM u;
+SELECT pg_temp.run('voice.create', b, '{"body":{"motivation_id":"01900000-0000-7000-8000-0000000000d1"},"meta":{}}',
+    '{"result":{"key":"private/x/voice/z.mp3","bytes":4000}}', '01900000-0000-7000-8000-0000000000f2') FROM u;
+DELETE FROM public.media WHERE id = '01900000-0000-7000-8000-0000000000f1';
+SELECT is((SELECT voice_url FROM public.motivations WHERE id = '01900000-0000-7000-8000-0000000000d1'), 'r2:private/x/voice/z.mp3', 'which has the last there is');
+DELETE FROM public.media WHERE id = '01900000-0000-7000-8000-0000000000f2';
+SELECT is((SELECT voice_url FROM public.motivations WHERE id = '01900000-0000-7000-8000-0000000000d1'), NULL, 'or none');
+SELECT pg_temp.run('voice.create', b, '{"body":{"motivation_id":"01900000-0000-7000-8000-0000000000d1"},"meta":{}}',
+    '{"result":{"key":"private/x/voice/w.mp3","bytes":4000}}', '01900000-0000-7000-8000-0000000000f3') FROM u;
 DELETE FROM public.goals WHERE id = '01900000-0000-7000-8000-0000000000e1';
-SELECT is((SELECT count(*) FROM public.media, v WHERE media.id = v.id), 0::bigint, 'goes with its message');
-SELECT is(pg_temp.deletions('private/x/voice/y.mp3'), '1 0', 'and its object with it');
+SELECT is((SELECT count(*) FROM public.media WHERE id = '01900000-0000-7000-8000-0000000000f3'), 0::bigint, 'goes with its message');
+SELECT is(pg_temp.deletions('private/x/voice/w.mp3'), '1 0', 'and its object with it');
 INSERT INTO public.media (user_id, kind, content_type, bytes, key, state, completed_at)
     SELECT b, 'image', 'image/png', CASE n WHEN 103 THEN 4194304 - 10 ELSE 10485760 END, 'private/b/' || n, 'ready', now() FROM u, generate_series(1, 103) n;
 SELECT is(pg_temp.constraint_of(pg_temp.run('voice.create', b, '{"body":{"text":"x"},"meta":{}}', '{"result":{"key":"private/b/full.mp3","bytes":11}}')), '400  plan_storage_limit', 'speech for which there is no room') FROM u;
