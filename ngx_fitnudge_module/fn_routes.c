@@ -352,7 +352,7 @@ const fn_route_t  fn_routes[] = {
       "auth", "Message", "Set a new password with the link's token; all sessions end" },
     { FN_POST, V1 "/auth/password/change", FN_WRITE, FN_USER, FN_LIMIT_USER, "auth.password_change", NULL, password_body, 204, 0, NEVER,
       "auth", NULL, "Change the password; other sessions end" },
-    { FN_GET, V1 "/users/me/data", FN_READ, FN_USER, FN_LIMIT_USER, "users_data", NULL, NULL, 200, FN_R_SLOW|FN_R_DOWNLOAD|FN_R_TOLD, NEVER,
+    { FN_GET, V1 "/users/me/data", FN_READ, FN_USER, FN_LIMIT_USER, "users_data", NULL, NULL, 200, FN_R_SLOW|FN_R_DOWNLOAD|FN_R_AUDITED, NEVER,
       "users", "PersonalData", "Everything held on the user, as a download" },
     { FN_DELETE, V1 "/users/me/delete", FN_WRITE, FN_USER, FN_LIMIT_USER, "users.delete", NULL, leave_body, 200, 0, NEVER,
       "users", "Message", "Close the account; everything is deleted after 30 days" },

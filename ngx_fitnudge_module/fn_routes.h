@@ -33,6 +33,7 @@ typedef enum { FN_LIMIT_NONE, FN_LIMIT_ANONYMOUS, FN_LIMIT_USER, FN_LIMIT_AI, FN
 #define FN_R_PAGE         0x80      /* a success is no JSON: `response` is its media type, and Accept is not asked */
 #define FN_R_DOWNLOAD     0x100     /* a file to be kept: Content-Disposition */
 #define FN_R_TOLD         0x200     /* each answer is told to the pool: the job that has the function's name; not with a cache */
+#define FN_R_AUDITED      0x800     /* the same, and nothing is answered before Redis has the job */
 #define FN_R_RECORDED     0x400     /* a search: after the answer the job search.record notes what was asked, and how much was found */
 
 /* Who shares a cached answer. */

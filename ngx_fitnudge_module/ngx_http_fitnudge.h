@@ -11,6 +11,7 @@
 #include "../worker/libfitnudge/fn_query.h"
 #include "../worker/libfitnudge/fn_jobs.h"
 #include "fn_routes.h"
+#include "ngx_fitnudge_op.h"
 #include "ngx_fitnudge_redis_sentinel.h"
 
 /* Main configuration, owned by the base module; const at request time. */
@@ -155,6 +156,11 @@ ngx_table_elt_t *ngx_http_fitnudge_find_header(ngx_http_request_t *r, const char
  * not depend on it. When it cannot be queued it is lost.
  */
 void ngx_http_fitnudge_tell(ngx_http_request_t *r, const char *job, const char *const *values, const char *body);
+/*
+ * The same, but done() is called when Redis has answered (rc and reply as of ngx_fitnudge_redis_command()): for what may only be answered
+ * once it is on record. NGX_OK, or else done() is not called.
+ */
+ngx_int_t ngx_http_fitnudge_tell_first(ngx_http_request_t *r, const char *job, const char *body, ngx_fitnudge_op_pt done, void *data);
 
 /* Answers a POST of an unsubscribe link that has been done. */
 ngx_int_t ngx_http_fitnudge_mail_unsubscribed(ngx_http_request_t *r);

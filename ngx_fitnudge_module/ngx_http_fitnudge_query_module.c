@@ -6,6 +6,7 @@
 #include "ngx_http_fitnudge_query.h"
 #include "ngx_http_fitnudge_cache.h"
 #include "ngx_fitnudge_pg.h"
+#include "ngx_fitnudge_redis.h"
 #include "../worker/libfitnudge/fn_query.h"
 
 
@@ -18,6 +19,9 @@ typedef struct {
 
 
 static void ngx_http_fitnudge_query_done(ngx_fitnudge_op_t *op, ngx_int_t rc, void *reply);
+static ngx_int_t ngx_http_fitnudge_query_audit(ngx_http_request_t *r, const fn_route_match_t *m, const ngx_str_t *body);
+static void ngx_http_fitnudge_query_audited(ngx_fitnudge_op_t *op, ngx_int_t rc, void *reply);
+static ngx_int_t ngx_http_fitnudge_query_send(ngx_http_request_t *r, ngx_str_t *body);
 static ngx_int_t ngx_http_fitnudge_query_disposition(ngx_http_request_t *r, const fn_route_match_t *m);
 static void ngx_http_fitnudge_query_clear(void *data);
 static ngx_int_t ngx_http_fitnudge_query_failed(ngx_http_request_t *r, PGresult *res);
@@ -133,20 +137,73 @@ ngx_http_fitnudge_query_done(ngx_fitnudge_op_t *op, ngx_int_t rc, void *reply)
     } else if (rc == NGX_OK && body.data != NULL) {
         m = ngx_http_fitnudge_route_of(r);
 
-        if (m != NULL && (m->route->flags & FN_R_TOLD)) {
-            ngx_http_fitnudge_tell(r, m->route->function, NULL, "{}");
-        }
+        if (m->route->flags & FN_R_AUDITED) {
+            rc = ngx_http_fitnudge_query_audit(r, m, &body);
 
-        ngx_http_fitnudge_record(r, &body);
+            if (rc == NGX_AGAIN) {
+                return;
+            }
 
-        rc = ngx_http_fitnudge_query_disposition(r, m);
+        } else {
+            if (m->route->flags & FN_R_TOLD) {
+                ngx_http_fitnudge_tell(r, m->route->function, NULL, "{}");
+            }
 
-        if (rc == NGX_OK) {
-            rc = ngx_http_fitnudge_send_json(r, NGX_HTTP_OK, &body, 1);
+            ngx_http_fitnudge_record(r, &body);
+            rc = ngx_http_fitnudge_query_send(r, &body);
         }
     }
 
     ngx_http_finalize_request(r, rc);
+}
+
+
+/* NGX_AGAIN: it is answered when it is on record, and not without. */
+
+static ngx_int_t
+ngx_http_fitnudge_query_audit(ngx_http_request_t *r, const fn_route_match_t *m, const ngx_str_t *body)
+{
+    ngx_str_t  *kept;
+
+    kept = ngx_palloc(r->pool, sizeof(ngx_str_t));
+    if (kept == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    *kept = *body;
+
+    if (ngx_http_fitnudge_tell_first(r, m->route->function, "{}", ngx_http_fitnudge_query_audited, kept) != NGX_OK) {
+        return ngx_http_fitnudge_error(r, NGX_HTTP_SERVICE_UNAVAILABLE, NULL, NULL, NULL);
+    }
+
+    return NGX_AGAIN;
+}
+
+
+static void
+ngx_http_fitnudge_query_audited(ngx_fitnudge_op_t *op, ngx_int_t rc, void *reply)
+{
+    redisReply          *rep = reply;
+    ngx_http_request_t  *r = op->request;
+
+    if (rc == NGX_OK && rep->type == REDIS_REPLY_INTEGER) {
+        rc = ngx_http_fitnudge_query_send(r, op->data);
+    } else {
+        rc = ngx_http_fitnudge_error(r, NGX_HTTP_SERVICE_UNAVAILABLE, NULL, NULL, NULL);
+    }
+
+    ngx_http_finalize_request(r, rc);
+}
+
+
+static ngx_int_t
+ngx_http_fitnudge_query_send(ngx_http_request_t *r, ngx_str_t *body)
+{
+    ngx_int_t  rc;
+
+    rc = ngx_http_fitnudge_query_disposition(r, ngx_http_fitnudge_route_of(r));
+
+    return rc == NGX_OK ? ngx_http_fitnudge_send_json(r, NGX_HTTP_OK, body, 1) : rc;
 }
 
 

@@ -250,6 +250,12 @@ subtest 'what is held on a person' => sub {
     ok(poll(20, sub { audited($u, 'data_export') == 1 }), 'that it was asked for is noted');
     ok((grep { $_->{operation} eq 'data_export' && $_->{ip} } @{ call($s, GET => '/users/me/data', %p)->json->{audit_log} }), 'and given out, too');
     error_ok(call($s, GET => '/users/me/data'), 401, 'nobody gets anything');
+
+    $s->stop_redis;
+    error_ok(call($s, GET => '/users/me/data', %p), 503, 'nothing is given out that cannot be put on record');
+    status_ok(call($s, GET => '/users/me', %p), 200, 'what is read otherwise is');
+    $s->start_redis;
+    ok(poll(20, sub { (call($s, GET => '/users/me/data', %p)->code // 0) == 200 }), 'until Redis is back');
 };
 
 subtest 'leaving' => sub {
