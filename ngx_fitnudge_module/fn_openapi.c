@@ -458,6 +458,25 @@ fn_openapi_operation_id(fn_buf_t *b, const fn_route_t *r)
 }
 
 
+/* OpenAPI 3.1, 4.8.30: the array may name roles that are required. */
+static void
+fn_openapi_security(fn_buf_t *b, const fn_route_t *r)
+{
+    const char  *role;
+
+    if ((r->flags & (FN_R_SEALED|FN_R_PAGE)) == FN_R_SEALED) {
+        fn_buf_adds(b, ",\"security\":[{\"signature\":[]}]");
+
+    } else if (r->who == FN_ANYONE) {
+        fn_buf_adds(b, ",\"security\":[]");
+
+    } else {
+        role = r->who == FN_PAID ? "\"paid\"" : r->who == FN_STAFF ? "\"staff\"" : "";
+        fn_buf_addf(b, ",\"security\":[{\"bearerAuth\":[%s]},{\"cookieAuth\":[%s]}]", role, role);
+    }
+}
+
+
 static void
 fn_openapi_operation(fn_buf_t *b, const fn_route_t *r)
 {
@@ -468,9 +487,7 @@ fn_openapi_operation(fn_buf_t *b, const fn_route_t *r)
     fn_openapi_operation_id(b, r);
     fn_buf_addf(b, "\",\"tags\":[\"%s\"],\"summary\":", r->tag);
     fn_openapi_text(b, r->summary);
-    fn_buf_adds(b, (r->flags & (FN_R_SEALED|FN_R_PAGE)) == FN_R_SEALED ? ",\"security\":[{\"signature\":[]}]"
-                   : r->who == FN_ANYONE ? ",\"security\":[]" : ",\"security\":[{\"bearerAuth\":[]},{\"cookieAuth\":[]}]");
-
+    fn_openapi_security(b, r);
     fn_openapi_parameters(b, r);
     fn_openapi_body(b, r);
     fn_openapi_responses(b, r);

@@ -40,6 +40,14 @@ my @each = (
     ['GET', '/jobs/{job}'], ['DELETE', '/auth/sessions/{session}'],
 );
 
+# What others may see or do by its id: a person's public page, an experiment.
+my %public = map { $_ => 1 } 'GET /users/{id}', 'POST /users/{id}/follow', 'DELETE /users/{id}/follow', 'POST /experiments/{key}/events';
+
+# One's own, without an id.
+my @own = ('/goals', '/checkins', '/motivations', "/motivations?goal_id={goal}", '/auth/sessions', '/users/me', '/reminders', '/media', '/stats/me', '/stats/me/weekly',
+    '/users/me/data', '/users/me/consents', '/feed', '/feed?scope=following', '/search/posts?q=private', '/search/goals?q=mine', '/search/users?q=user', '/search/suggestions?q=mi',
+    '/flags', '/onboarding/flow');
+
 sub state { $s->sql("SELECT (SELECT md5(string_agg(t::text, '' ORDER BY id)) FROM goals t) || (SELECT md5(string_agg(t::text, '' ORDER BY id)) FROM checkins t)"
     . " || (SELECT md5(string_agg(t::text, '' ORDER BY id)) FROM reminders t) || (SELECT md5(string_agg(t::text, '' ORDER BY id)) FROM posts t)"
     . " || (SELECT count(*) FROM comments) || (SELECT count(*) FROM likes) || (SELECT count(*) FROM post_flags)"
@@ -60,8 +68,7 @@ subtest 'crosswise' => sub {
     is(state(), $before, 'nothing was changed');
     for my $pair ([$a, $b], [$b, $a]) {
         my ($me, $them) = @$pair;
-        for my $path ('/goals', '/checkins', '/motivations', "/motivations?goal_id=$them->{goal}", '/auth/sessions', '/users/me', '/reminders', '/media', '/stats/me', '/stats/me/weekly',
-            '/users/me/data', '/users/me/consents', '/feed', '/feed?scope=following', '/search/posts?q=private', '/search/goals?q=mine') {
+        for my $path (map { s/\{(\w+)\}/$them->{$1}/r } @own) {
             my $res = call($s, GET => $path, token => $me->{token});
             ok($res->code == 200 || $res->code == 404, "GET $path answers");
             ok(!(grep { index($res->body, $them->{$_}) >= 0 && index($path, $them->{$_}) < 0 } qw(id goal checkin motivation session reminder media email post comment)), 'without a trace of the other');
@@ -69,6 +76,25 @@ subtest 'crosswise' => sub {
     }
     status_ok(call($s, GET => $_->[1] =~ s/\{(\w+)\}/$a->{$1}/r, token => $a->{token}), 200, "its owner sees $_->[1]")
         for grep { $_->[0] eq 'GET' } @each;
+};
+
+# A route that nobody has thought of here fails this.
+subtest 'every route is one of these' => sub {
+    my $doc = call($s, GET => '/api/v1/openapi.json')->json;
+    my %known = map { ("$_->[0] " . $_->[1] =~ s/\{\w+\}/{}/r) => 1 } @each;
+    $known{"GET $_"} = 1 for map { s/\?.*//r } @own;
+    $known{ $_ =~ s/\{\w+\}/{}/r } = 1 for keys %public;
+    my @missing;
+    for my $path (sort keys %{ $doc->{paths} }) {
+        for my $method (grep { exists $doc->{paths}{$path}{$_} } qw(get post put patch delete)) {
+            my $security = $doc->{paths}{$path}{$method}{security} // $doc->{security} // [];
+            next if !@$security || grep { !%$_ || $_->{signature} } @$security;
+            next if $method ne 'get' && $path !~ /\{/;         # writes what is one's own, or names it in the body
+            my $name = uc($method) . ' ' . $path =~ s{^/api/v1}{}r =~ s/\{\w+\}/{}/r;
+            push @missing, $name if !$known{$name};
+        }
+    }
+    is_deeply(\@missing, [], 'nothing is left out');
 };
 
 subtest 'whose cache' => sub {
@@ -130,6 +156,24 @@ subtest 'anonymous' => sub {
         }
     }
     cmp_ok($asked, '>=', 20, "$asked routes need a user");
+};
+
+subtest 'by plan and role' => sub {
+    my $doc = call($s, GET => '/api/v1/openapi.json')->json;
+    my %may = (paid => { plan => 'pro' }, staff => { role => 'admin' });
+    my %constraint = (paid => 'plan', staff => 'role');
+    my $u = new_user($s);
+    make_pro($s, $u);           # the token is not all that is asked
+    for my $path (sort keys %{ $doc->{paths} }) {
+        for my $method (grep { exists $doc->{paths}{$path}{$_} } qw(get post put patch delete)) {
+            my ($need) = map { @{ $_->{bearerAuth} // [] } } @{ $doc->{paths}{$path}{$method}{security} // [] } or next;
+            my $ask = sub (%claims) { call($s, uc $method, $path =~ s/\{\w+\}/$a->{goal}/r, token => $s->mint_jwt(sub => $u->{id}, %claims), $method eq 'get' ? () : (json => {})) };
+            for my $claims ({}, { plan => 'platinum' }, { role => 'root' }, $need eq 'paid' ? { role => 'admin' } : { plan => 'elite' }) {
+                error_ok($ask->(%$claims), 403, uc($method) . " $path is not for " . encode_json($claims), constraint => $constraint{$need});
+            }
+            isnt($ask->(%{ $may{$need} })->code, 403, 'but for ' . encode_json($may{$need}));
+        }
+    }
 };
 
 $s->assert_clean;
