@@ -6,6 +6,8 @@
 -- What is ranked are the c_ranked newest hits: with millions of posts a common word has more hits than anybody can rank while one waits.
 BEGIN;
 
+CREATE EXTENSION IF NOT EXISTS btree_gin SCHEMA pool;
+
 SET LOCAL ROLE fitnudge_owner;
 
 CREATE TEXT SEARCH CONFIGURATION public.english_search (COPY = pg_catalog.english);
@@ -100,8 +102,11 @@ GRANT EXECUTE ON FUNCTION pool.search_config(text), pool.search_vector(text, tex
 
 SET LOCAL ROLE fitnudge_owner;
 ALTER TABLE public.posts ADD COLUMN tsv tsvector GENERATED ALWAYS AS (pool.search_vector(language, text)) STORED;
-UPDATE public.personal_data SET withheld = '{tsv}', reason = 'internal' WHERE relation = 'posts';
-CREATE INDEX idx_posts_search ON public.posts USING gin (tsv);
+ALTER TABLE public.posts ADD COLUMN seq bigint GENERATED ALWAYS AS IDENTITY;
+COMMENT ON COLUMN public.posts.seq IS 'as created_at, counted: what is looked through one piece after the other';
+UPDATE public.personal_data SET withheld = '{tsv,seq}', reason = 'internal' WHERE relation = 'posts';
+-- Words within pieces of 8,192 and of 262,144 posts (pool.search_hits). Each probe would look through a list of pending entries: there is none.
+CREATE INDEX idx_posts_search ON public.posts USING gin (tsv, (seq >> 13), (seq >> 18)) WITH (fastupdate = off);
 CREATE INDEX idx_users_search ON public.users USING gin (pool.person_vector(name, username));
 RESET ROLE;
 
@@ -114,8 +119,11 @@ BEGIN
     IF numnode(v_query) = 0 THEN
         RETURN NULL;
     END IF;
-    RETURN v_query || websearch_to_tsquery('public.english_search', p_q) || websearch_to_tsquery('public.spanish_search', p_q)
-                   || websearch_to_tsquery('public.french_search', p_q) || websearch_to_tsquery('public.german_search', p_q);
+    -- each once: most words are the same in several
+    RETURN (SELECT string_agg('(' || x.q || ')', ' | ')::tsquery FROM (
+        SELECT DISTINCT websearch_to_tsquery(c, p_q)::text AS q
+        FROM unnest('{public.english_search,public.spanish_search,public.french_search,public.german_search}'::regconfig[]) c) x
+        WHERE x.q <> '');
 END
 $$;
 
@@ -142,24 +150,80 @@ CREATE FUNCTION pool.followers(p_user uuid) RETURNS bigint
 LANGUAGE sql STABLE
 RETURN coalesce((SELECT c.followers FROM public.follow_counts c WHERE c.user_id = p_user), 0);
 
+-- The newest public posts that match, up to so many. The index of words knows no order, and neither of the usual ways serves every word: all hits
+-- of a frequent one are too many to fetch and sort, and of the newest posts too few have it. So pieces are asked, the newest first, until there
+-- are enough: small ones, and when those have brought little, large ones. What it costs depends on p_limit and hardly on how many posts there are.
+CREATE FUNCTION pool.search_hits(p_query tsquery, p_from timestamptz, p_to timestamptz, p_limit int)
+RETURNS TABLE (id uuid, user_id uuid, title text, created_at timestamptz, tsv tsvector)
+LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
+DECLARE
+    c_small  CONSTANT int := 13;        -- bits
+    c_large  CONSTANT int := 18;
+    c_first  CONSTANT int := 16;        -- small ones that are asked in any case
+    v_newest bigint;
+    v_oldest bigint := 0;
+    v_piece  bigint;
+    v_count  int;
+    v_left   int := p_limit;
+BEGIN
+    SELECT p.seq INTO v_newest FROM public.posts p
+    WHERE p.is_public AND p.removed_at IS NULL AND p.created_at < coalesce(p_to, 'infinity') ORDER BY p.created_at DESC, p.id DESC LIMIT 1;
+    IF p_from IS NOT NULL THEN
+        SELECT p.seq INTO v_oldest FROM public.posts p
+        WHERE p.is_public AND p.removed_at IS NULL AND p.created_at >= p_from ORDER BY p.created_at, p.id LIMIT 1;
+    END IF;
+
+    -- Down to the next border of a large piece. Times are compared afterwards, or their index would be asked as well.
+    v_piece := v_newest >> c_small;
+    WHILE v_left > 0 AND v_piece >= v_oldest >> c_small
+          AND ((v_newest >> c_small) - v_piece < c_first OR (v_piece + 1) & ((1 << (c_large - c_small)) - 1) <> 0) LOOP
+        RETURN QUERY
+        WITH hits AS MATERIALIZED (
+            SELECT p.id, p.user_id, p.text, p.created_at, p.tsv FROM public.posts p
+            WHERE p.tsv @@ p_query AND (p.seq >> 13) = v_piece AND p.is_public AND p.removed_at IS NULL)
+        SELECT h.id, h.user_id, split_part(h.text, E'\n', 1), h.created_at, h.tsv FROM hits h
+        WHERE h.created_at >= coalesce(p_from, '-infinity') AND h.created_at < coalesce(p_to, 'infinity')
+        ORDER BY h.created_at DESC, h.id DESC LIMIT v_left;
+        GET DIAGNOSTICS v_count = ROW_COUNT;
+        v_left := v_left - v_count;
+        v_piece := v_piece - 1;
+    END LOOP;
+
+    v_piece := v_piece >> (c_large - c_small);
+    WHILE v_left > 0 AND v_piece >= v_oldest >> c_large LOOP
+        RETURN QUERY
+        WITH hits AS MATERIALIZED (
+            SELECT p.id, p.user_id, p.text, p.created_at, p.tsv FROM public.posts p
+            WHERE p.tsv @@ p_query AND (p.seq >> 18) = v_piece AND p.is_public AND p.removed_at IS NULL)
+        SELECT h.id, h.user_id, split_part(h.text, E'\n', 1), h.created_at, h.tsv FROM hits h
+        WHERE h.created_at >= coalesce(p_from, '-infinity') AND h.created_at < coalesce(p_to, 'infinity')
+        ORDER BY h.created_at DESC, h.id DESC LIMIT v_left;
+        GET DIAGNOSTICS v_count = ROW_COUNT;
+        v_left := v_left - v_count;
+        v_piece := v_piece - 1;
+    END LOOP;
+END
+$$;
+
 -- Hits among posts that the user sees: one page of ids, the most relevant first, and how many there are. A post's title is its first line.
--- Planned anew for each query: whether the newest posts are looked through or the index of words is asked depends on the words.
+-- Planned anew for each query: whether an author's posts are looked through or the index of words is asked depends on both.
 CREATE FUNCTION pool.search_posts(p_user uuid, p_q text, p_query tsquery, p_from timestamptz, p_to timestamptz, p_author uuid,
                                   p_page int, p_limit int, OUT ids uuid[], OUT total bigint)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, public SET plan_cache_mode = force_custom_plan AS $$
 DECLARE
-    c_ranked CONSTANT int := 1000;
+    c_ranked CONSTANT int := 500;
 BEGIN
     WITH hits AS MATERIALIZED (
-        SELECT p.id, p.user_id, split_part(p.text, E'\n', 1) AS title, p.created_at, p.tsv FROM public.posts p
-        WHERE p.tsv @@ p_query AND p.removed_at IS NULL
-          AND (p.is_public OR (p_author = p_user AND p.user_id = p_user))
-          AND (p_author IS NULL OR p.user_id = p_author)
-          AND (p_from IS NULL OR p.created_at >= p_from) AND (p_to IS NULL OR p.created_at < p_to)
-        ORDER BY p.created_at DESC, p.id DESC LIMIT c_ranked
+        SELECT * FROM pool.search_hits(p_query, p_from, p_to, c_ranked) WHERE p_author IS NULL
+        UNION ALL
+        (SELECT p.id, p.user_id, split_part(p.text, E'\n', 1), p.created_at, p.tsv FROM public.posts p
+         WHERE p.user_id = p_author AND p.tsv @@ p_query AND p.removed_at IS NULL AND (p.is_public OR p_author = p_user)
+           AND (p_from IS NULL OR p.created_at >= p_from) AND (p_to IS NULL OR p.created_at < p_to)
+         ORDER BY p.created_at DESC, p.id DESC LIMIT c_ranked)
     ), people AS MATERIALIZED (
-        SELECT u.id, pool.followers(u.id) AS followers FROM (SELECT DISTINCT h.user_id FROM hits h) a
+        SELECT u.id, coalesce(c.followers, 0) AS followers FROM (SELECT DISTINCT h.user_id FROM hits h) a
         CROSS JOIN LATERAL (SELECT x.id FROM public.users x WHERE x.id = a.user_id AND x.is_visible LIMIT 1) u
+        LEFT JOIN LATERAL (SELECT x.followers FROM public.follow_counts x WHERE x.user_id = a.user_id LIMIT 1) c ON true
     ), scored AS MATERIALIZED (
         SELECT h.id, h.created_at, pool.search_score(ts_rank(h.tsv, p_query), p_q, h.title, a.followers, h.created_at,
             (SELECT coalesce(sum(c.likes + c.comments), 0)::bigint FROM public.post_counts c WHERE c.post_id = h.id)) AS score
@@ -174,7 +238,7 @@ $$;
 CREATE FUNCTION pool.search_people(p_q text, p_from timestamptz, p_to timestamptz, p_page int, p_limit int, OUT ids uuid[], OUT total bigint)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, public SET plan_cache_mode = force_custom_plan AS $$
 DECLARE
-    c_ranked CONSTANT int := 1000;
+    c_ranked CONSTANT int := 500;
     v_query tsquery := pool.person_query(p_q);
 BEGIN
     WITH hits AS MATERIALIZED (
@@ -344,7 +408,7 @@ REVOKE CREATE ON SCHEMA api, jobs FROM fitnudge_api;
 REVOKE CREATE ON SCHEMA api, pool FROM fitnudge_social;
 
 GRANT EXECUTE ON FUNCTION pool.person_query(text), pool.search_score(real, text, text, bigint, timestamptz, bigint), pool.followers(uuid),
-    pool.suggest_people(text, int) TO fitnudge_social;
+    pool.suggest_people(text, int), pool.search_hits(tsquery, timestamptz, timestamptz, int) TO fitnudge_social;
 GRANT EXECUTE ON FUNCTION pool.search_query(text, text), pool.search_score(real, text, text, bigint, timestamptz, bigint),
     pool.search_posts(uuid, text, tsquery, timestamptz, timestamptz, uuid, int, int), pool.search_people(text, timestamptz, timestamptz, int, int),
     pool.results_json(text, int, int, bigint), pool.search_frame(uuid, date, date), pool.search_normal(text) TO fitnudge_api;
