@@ -94,6 +94,7 @@ subtest 'what nginx -t says' => sub {
     my $check = sub ($text) {
         my $conf = slurp($s->dir . '/nginx.conf') =~ s/fitnudge_locales [^;]*;/$text/r;
         spew($s->dir . '/wrong.conf', $conf, 0644);
+        local %ENV = (%ENV, %{ $s->nginx_env });
         my $nginx = qx('@{[FitNudge::Stack::_nginx()]}' -t -p '@{[$s->dir]}/' -c '@{[$s->dir]}/wrong.conf' 2>&1);
         my $pool = qx('@{[$s->dir]}/bin/fitnudge-worker' -t -c '@{[$s->dir]}/wrong.conf' 2>&1);
         return ($nginx, $pool);

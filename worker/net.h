@@ -1,4 +1,4 @@
-/* What the parts of the net process share: net.c (jobs), net_curl.c (the wire), net_service.c and net_mail.c. */
+/* What the parts of the net process share: net.c (the loop), net_job.c, net_curl.c (the wire), net_service.c and net_mail.c. */
 #ifndef FN_NET_H
 #define FN_NET_H
 
@@ -90,6 +90,33 @@ typedef struct {
     fn_batch_t            batch;
     fn_buf_t              commit, body;
 } fn_net_t;
+
+/* net.c */
+
+/* From one state to another, and nothing but this changes it. */
+void fn_net_state(fn_net_t *n, fn_net_exchange_t *x, fn_net_state_e state);
+
+/* Sends what is in n->finish; the ended exchanges are free. */
+void fn_net_hand_on(fn_net_t *n);
+
+/* net_job.c */
+
+/* Begins the job in x, which is RUNNING; on return it may have ENDED already, when it needed no call. */
+void fn_net_begin(fn_net_t *n, fn_net_exchange_t *x);
+
+/* Builds and sends the pair's request, or that of the first after it which is needed; after the last the job has its result. */
+void fn_net_call(fn_net_t *n, fn_net_exchange_t *x);
+
+/* Looks at the tries that are over. */
+void fn_net_tries(fn_net_t *n);
+
+/* The call is over, with a result or without (NULL): on to the job's commit. */
+void fn_net_end(fn_net_t *n, fn_net_exchange_t *x, const char *result, size_t len);
+
+/* The job waits in Redis. */
+void fn_net_delay(fn_net_t *n, fn_net_exchange_t *x, unsigned attempt, uint64_t delay_ms);
+
+/* net_curl.c */
 
 /* 0, or -1: no memory or descriptors. */
 int  fn_net_curl_open(fn_net_t *n);

@@ -1,7 +1,7 @@
 /*
  * A provider is a list of exchanges with outside services, each a pair of pure functions: build makes the request from
  * the call, parse turns the response into an outcome and a result. Neither touches the network, a clock or a
- * file; the loop in net.c that runs exchanges owns timeouts, retries and logging.
+ * file; net.c and net_job.c, which run exchanges, own timeouts, retries and logging.
  *
  * The loop's part for a list: build the first pair; FN_SKIP goes on to the next. Parse; on FN_DONE the next pair,
  * after the last the job's commit with the result. `carried` and `result` live until then, across all pairs. A pair
