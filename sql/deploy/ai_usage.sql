@@ -36,11 +36,14 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     v_row   public.ai_usage := COALESCE(NEW, OLD);
     v_cost  bigint := COALESCE(NEW.cost, 0) - COALESCE(OLD.cost, 0);
+    v_shard smallint := pg_backend_pid() & 15;
 BEGIN
     IF v_cost <> 0 THEN
-        INSERT INTO public.ai_spending AS s (day, shard, cost)
-        VALUES (v_row.day, (pg_backend_pid() & 15)::smallint, v_cost)
-        ON CONFLICT (day, shard) DO UPDATE SET cost = s.cost + EXCLUDED.cost;
+        UPDATE public.ai_spending SET cost = cost + v_cost WHERE day = v_row.day AND shard = v_shard;
+        IF NOT FOUND THEN
+            INSERT INTO public.ai_spending AS s (day, shard, cost) VALUES (v_row.day, v_shard, v_cost)
+            ON CONFLICT (day, shard) DO UPDATE SET cost = s.cost + EXCLUDED.cost;
+        END IF;
     END IF;
 
     RETURN NULL;
