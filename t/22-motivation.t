@@ -160,6 +160,16 @@ subtest 'asynchronous' => sub {
     my $job;
     ok(poll(15, sub { $job = call($s, GET => "/jobs/$id", token => $u->{token})->json->{job}; ($job->{status} // '') eq 'done' }), 'is done') or diag(explain($job));
     is($job->{response}{source}, 'ai', 'by the service');
+
+    for my $key ([], ['Idempotency-Key' => 'again and again']) {
+        $u = someone();
+        $s->openai_mode('slow');
+        $res = call($s, POST => '/motivation/generate', token => $u->{token}, json => { goal_id => $u->{goal} }, headers => { Prefer => 'respond-async', @$key });
+        my $state = sub ($want) { $job = call($s, GET => '/jobs/' . $res->json->{job}{id}, token => $u->{token})->json->{job}; ($job->{status} // '') eq $want };
+        ok(poll(10, sub { $state->('running') }), 'it says that it is being made') or diag(explain($job));
+        $s->openai_mode('ok');
+        ok(poll(60, sub { $state->('done') }), 'and when it is done') or diag(explain($job));
+    }
 };
 
 subtest 'budget' => sub {
