@@ -18,6 +18,8 @@ my @device = qw(phone watch);
 my $u = new_user($s);
 status_ok(call($s, POST => '/users/me/devices', token => $u->{token}, json => { platform => 'android', token => $_ }), 204, $_) for @device;
 
+ok(poll(20, sub { scalar(my @m = $services->mails) }), 'the mail of the sign-up has come, and is not counted below');
+
 my %count = (mail => 0, push => 0);
 sub send_some ($n) {
     for (1 .. $n) {
