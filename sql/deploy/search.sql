@@ -162,6 +162,7 @@ DECLARE
     c_first  CONSTANT int := 16;        -- small ones that are asked in any case
     v_newest bigint;
     v_oldest bigint := 0;
+    v_bits   int := c_small;
     v_piece  bigint;
     v_count  int;
     v_left   int := p_limit;
@@ -173,34 +174,28 @@ BEGIN
         WHERE p.is_public AND p.removed_at IS NULL AND p.created_at >= p_from ORDER BY p.created_at, p.id LIMIT 1;
     END IF;
 
-    -- Down to the next border of a large piece. Times are compared afterwards, or their index would be asked as well.
-    v_piece := v_newest >> c_small;
-    WHILE v_left > 0 AND v_piece >= v_oldest >> c_small
-          AND ((v_newest >> c_small) - v_piece < c_first OR (v_piece + 1) & ((1 << (c_large - c_small)) - 1) <> 0) LOOP
+    -- Each size has its own column of the index. Times are compared afterwards, or their index would be asked as well.
+    v_piece := v_newest >> v_bits;
+    WHILE v_left > 0 AND v_piece >= v_oldest >> v_bits LOOP
         RETURN QUERY
         WITH hits AS MATERIALIZED (
             SELECT p.id, p.user_id, p.text, p.created_at, p.tsv FROM public.posts p
-            WHERE p.tsv @@ p_query AND (p.seq >> 13) = v_piece AND p.is_public AND p.removed_at IS NULL)
+            WHERE v_bits = c_small AND p.tsv @@ p_query AND (p.seq >> 13) = v_piece AND p.is_public AND p.removed_at IS NULL
+            UNION ALL
+            SELECT p.id, p.user_id, p.text, p.created_at, p.tsv FROM public.posts p
+            WHERE v_bits = c_large AND p.tsv @@ p_query AND (p.seq >> 18) = v_piece AND p.is_public AND p.removed_at IS NULL)
         SELECT h.id, h.user_id, split_part(h.text, E'\n', 1), h.created_at, h.tsv FROM hits h
         WHERE h.created_at >= coalesce(p_from, '-infinity') AND h.created_at < coalesce(p_to, 'infinity')
         ORDER BY h.created_at DESC, h.id DESC LIMIT v_left;
         GET DIAGNOSTICS v_count = ROW_COUNT;
         v_left := v_left - v_count;
         v_piece := v_piece - 1;
-    END LOOP;
 
-    v_piece := v_piece >> (c_large - c_small);
-    WHILE v_left > 0 AND v_piece >= v_oldest >> c_large LOOP
-        RETURN QUERY
-        WITH hits AS MATERIALIZED (
-            SELECT p.id, p.user_id, p.text, p.created_at, p.tsv FROM public.posts p
-            WHERE p.tsv @@ p_query AND (p.seq >> 18) = v_piece AND p.is_public AND p.removed_at IS NULL)
-        SELECT h.id, h.user_id, split_part(h.text, E'\n', 1), h.created_at, h.tsv FROM hits h
-        WHERE h.created_at >= coalesce(p_from, '-infinity') AND h.created_at < coalesce(p_to, 'infinity')
-        ORDER BY h.created_at DESC, h.id DESC LIMIT v_left;
-        GET DIAGNOSTICS v_count = ROW_COUNT;
-        v_left := v_left - v_count;
-        v_piece := v_piece - 1;
+        -- at the border of a large one
+        IF v_bits = c_small AND (v_newest >> c_small) - v_piece >= c_first AND (v_piece + 1) & ((1 << (c_large - c_small)) - 1) = 0 THEN
+            v_bits := c_large;
+            v_piece := v_piece >> (c_large - c_small);
+        END IF;
     END LOOP;
 END
 $$;
