@@ -26,6 +26,7 @@
     X(TOKENS_VALID, "fitnudge_tokens_total", "result=\"valid\"", "Access tokens by what became of them.")     \
     X(TOKENS_EXPIRED, "fitnudge_tokens_total", "result=\"expired\"", "")                                      \
     X(TOKENS_REVOKED, "fitnudge_tokens_total", "result=\"revoked\"", "")                                      \
+    X(TOKENS_BARRED, "fitnudge_tokens_total", "result=\"barred\"", "")                                        \
     X(TOKENS_INVALID, "fitnudge_tokens_total", "result=\"invalid\"", "")                                      \
     X(TOKENS_UNDECIDED, "fitnudge_tokens_total", "result=\"undecided\"", "")                                  \
     X(TOKENS_MALFORMED, "fitnudge_tokens_refused_total", "reason=\"malformed\"", "Invalid tokens by what is wrong with them.") \

@@ -26,6 +26,8 @@ ngx_shm_zone_t *ngx_fitnudge_shm_add(ngx_conf_t *cf, size_t size);
  *   "revoked:jti:<jti>:<until>"                     this one token is dead
  *   "revoked:user:<user id>:<before>:<until>"       so is every token of the user issued before that second
  *                                                   (times in unix s; remembered until the last token concerned has expired)
+ *   "revoked:barred:<user id>:<number>:<until>"     the user is barred if the number is odd, no more if it is even; the greatest
+ *                                                   counts, in whatever order they come
  *   anything else                     bump the tag's generation
  */
 void ngx_fitnudge_shm_apply(const u_char *tag, size_t len);
@@ -35,6 +37,9 @@ void ngx_fitnudge_shm_bump_all(void);
 
 /* 1 when the token, its session, or the user's tokens of its time were revoked. */
 ngx_uint_t ngx_fitnudge_shm_revoked(const fn_jwt_claims_t *claims, time_t now);
+
+/* 1 when no token opens anything for the user, whenever it was issued and by whom. */
+ngx_uint_t ngx_fitnudge_shm_barred(const fn_jwt_claims_t *claims, time_t now);
 
 /* The revocations are complete now: a process is subscribed, has loaded them, and has just heard from Redis. */
 void ngx_fitnudge_shm_heard(void);

@@ -40,6 +40,7 @@ typedef enum {
     NGX_FITNUDGE_TOKEN_VALID,
     NGX_FITNUDGE_TOKEN_EXPIRED,
     NGX_FITNUDGE_TOKEN_REVOKED,
+    NGX_FITNUDGE_TOKEN_BARRED,          /* its user is suspended or has left */
     NGX_FITNUDGE_TOKEN_INVALID,
     NGX_FITNUDGE_TOKEN_AMBIGUOUS,       /* several Authorization headers */
     NGX_FITNUDGE_TOKEN_UNDECIDED        /* its key or the revocations cannot be had now */

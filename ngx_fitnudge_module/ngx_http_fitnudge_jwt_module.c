@@ -149,7 +149,7 @@ ngx_http_fitnudge_jwt_identify(ngx_http_request_t *r)
 
     static const ngx_fitnudge_counter_e  counters[] = {
         NGX_FITNUDGE_M_N, NGX_FITNUDGE_M_TOKENS_VALID, NGX_FITNUDGE_M_TOKENS_EXPIRED, NGX_FITNUDGE_M_TOKENS_REVOKED,
-        NGX_FITNUDGE_M_TOKENS_INVALID, NGX_FITNUDGE_M_TOKENS_INVALID, NGX_FITNUDGE_M_TOKENS_UNDECIDED
+        NGX_FITNUDGE_M_TOKENS_BARRED, NGX_FITNUDGE_M_TOKENS_INVALID, NGX_FITNUDGE_M_TOKENS_INVALID, NGX_FITNUDGE_M_TOKENS_UNDECIDED
     };
 
     flcf = ngx_http_get_module_loc_conf(r, ngx_http_fitnudge_base_module);
@@ -237,6 +237,10 @@ ngx_http_fitnudge_jwt_judge(ngx_http_request_t *r, ngx_http_fitnudge_ctx_t *ctx,
 
     if (ngx_fitnudge_shm_revoked(&ctx->claims, ngx_time())) {
         return NGX_FITNUDGE_TOKEN_REVOKED;
+    }
+
+    if (ngx_fitnudge_shm_barred(&ctx->claims, ngx_time())) {
+        return NGX_FITNUDGE_TOKEN_BARRED;
     }
 
     if (conf->stale != 0 && ngx_fitnudge_shm_stale(conf->stale)) {
@@ -358,6 +362,10 @@ ngx_http_fitnudge_jwt_authorize(ngx_http_request_t *r)
     case NGX_FITNUDGE_TOKEN_REVOKED:
         return ngx_http_fitnudge_reject(r, NGX_HTTP_UNAUTHORIZED, NULL, "revoked",
                                         "The session has ended; sign in again.");
+
+    case NGX_FITNUDGE_TOKEN_BARRED:
+        return ngx_http_fitnudge_reject(r, NGX_HTTP_FORBIDDEN, NULL, "suspended",
+                                        "This account is suspended or closed.");
 
     case NGX_FITNUDGE_TOKEN_INVALID:
         return ngx_http_fitnudge_reject(r, NGX_HTTP_UNAUTHORIZED, NULL, "invalid",

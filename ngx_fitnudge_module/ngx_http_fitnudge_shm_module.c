@@ -19,7 +19,7 @@
 #include "../worker/libfitnudge/fn_uuid.h"
 
 
-#define LAYOUT      3           /* of this structure; a zone of another layout is refused */
+#define LAYOUT      4           /* of this structure; a zone of another layout is refused */
 #define COUNTERS    65536       /* fewer in a small zone */
 #define WINDOW      32
 #define COMPLAIN_INTERVAL  60   /* s */
@@ -38,6 +38,7 @@ typedef enum {
     NGX_FITNUDGE_SHM_SESSION = 1,
     NGX_FITNUDGE_SHM_JTI,
     NGX_FITNUDGE_SHM_USER,
+    NGX_FITNUDGE_SHM_BARRED,
     NGX_FITNUDGE_SHM_KINDS
 } ngx_fitnudge_shm_kind_e;
 
@@ -45,7 +46,7 @@ typedef enum {
 typedef struct {
     uint64_t         hi, lo;    /* hash of what it is */
     uint64_t         until;     /* unix s; UNUSED, DEAD */
-    uint64_t         before;    /* tokens issued before that, unix s; FOREVER */
+    uint64_t         before;    /* tokens issued before that, unix s; FOREVER; of BARRED the number, odd while it holds */
 } ngx_fitnudge_shm_slot_t;
 
 
@@ -210,6 +211,14 @@ ngx_fitnudge_shm_revoked(const fn_jwt_claims_t *claims, time_t now)
 }
 
 
+ngx_uint_t
+ngx_fitnudge_shm_barred(const fn_jwt_claims_t *claims, time_t now)
+{
+    return ngx_fitnudge_shm != NULL
+           && (ngx_fitnudge_shm_find(NGX_FITNUDGE_SHM_BARRED, (u_char *) claims->sub, UUID_LEN, now) & 1);
+}
+
+
 void
 ngx_fitnudge_shm_heard(void)
 {
@@ -234,7 +243,7 @@ ngx_fitnudge_shm_stale(ngx_msec_t ms)
 }
 
 
-/* Tokens issued before which time are revoked, unix s; 0: none are. */
+/* Tokens issued before which time are revoked, unix s; of BARRED its number; 0: nothing is known. */
 static uint64_t
 ngx_fitnudge_shm_find(ngx_fitnudge_shm_kind_e kind, const u_char *p, size_t len, time_t now)
 {
@@ -380,7 +389,7 @@ ngx_fitnudge_shm_init_process(ngx_cycle_t *cycle)
 }
 
 
-/* "<session id>:<until>", "jti:<jti>:<until>" or "user:<user id>:<before>:<until>", times in unix s. */
+/* "<session id>:<until>", "jti:<jti>:<until>", "user:<user id>:<before>:<until>" or "barred:<user id>:<number>:<until>", times in unix s. */
 static void
 ngx_fitnudge_shm_revoke(const u_char *p, size_t len)
 {
@@ -409,9 +418,9 @@ ngx_fitnudge_shm_revoke(const u_char *p, size_t len)
             goto invalid;
         }
 
-    } else if (last - p > 5 && ngx_memcmp(p, "user:", 5) == 0) {
-        p += 5;
-        kind = NGX_FITNUDGE_SHM_USER;
+    } else if ((last - p > 5 && ngx_memcmp(p, "user:", 5) == 0) || (last - p > 7 && ngx_memcmp(p, "barred:", 7) == 0)) {
+        kind = *p == 'u' ? NGX_FITNUDGE_SHM_USER : NGX_FITNUDGE_SHM_BARRED;
+        p += kind == NGX_FITNUDGE_SHM_USER ? 5 : 7;
 
         if (last - p < UUID_LEN + 2 || p[UUID_LEN] != ':') {
             goto invalid;

@@ -86,6 +86,41 @@ subtest 'from PostgreSQL' => sub {
     is(scalar(grep { $_ eq 'jti:sql:one' || /\Auser:$v->{id}:\d+\z/ } @kept), 2, 'it is remembered') or diag(explain(\@kept));
 };
 
+subtest 'who is barred' => sub {
+    my $v = new_user($s);
+    my $other_issuer = sub { token(sub => $v->{id}, session_id => undef, jti => undef, iat => time + 2) };    # issued after whatever is revoked until now
+    everywhere($other_issuer->(), 200, 'before');
+    $s->sql("SELECT pool.suspend_user('{}', ?, 'spam')", $v->{id});
+    everywhere($v->{token}, 401, 'what was issued before is revoked', seconds => 20);
+    everywhere($other_issuer->(), 403, 'what is issued since opens nothing', seconds => 20);
+    error_ok(call($s, GET => '/users/me', token => $other_issuer->()), 403, 'says why', constraint => 'suspended');
+    error_ok(call($s, POST => '/goals', token => $other_issuer->(), json => {}), 403, 'not for writes', constraint => 'suspended');
+    everywhere($u->{token}, 200, 'nobody else');
+    $s->sql("SELECT pool.unsuspend_user('{}', ?)", $v->{id});
+    everywhere($other_issuer->(), 200, 'it is lifted', seconds => 20);
+
+    # in the wrong order, and twice
+    my $kept = sub { grep { /\Abarred:$v->{id}:/ } map { ref ? @$_ : $_ } $s->redis(ZRANGE => '{fn}:revoked', 0, -1) };
+    my ($n) = sort { $b <=> $a } map { /(\d+)\z/ } $kept->();
+    revoke("barred:$v->{id}:" . ($n - 1), $now + 900) for 1, 2;
+    everywhere($other_issuer->(), 200, 'what comes late changes nothing');
+
+    # by hand, and forgotten by Redis
+    $s->sql('UPDATE users SET deleted_at = now() WHERE id = ? RETURNING 1', $v->{id});
+    everywhere($other_issuer->(), 403, 'who has left is barred as well', seconds => 20);
+    $s->redis(ZREM => '{fn}:revoked', $kept->());
+    for my $x ($s, $other) {
+        $x->stop_process('nginx', 'TERM', 15);
+        $x->start_nginx;
+        ok(poll(20, sub { (call($x, GET => '/health/ready', ua => agent())->code // 0) == 200 }), 'restart');
+    }
+    everywhere($other_issuer->(), 200, 'nobody remembers');
+    $s->sql("SELECT pool.enter(NULL), pool.cron_barred(now(), '{}')");
+    everywhere($other_issuer->(), 403, 'until the clock tells again', seconds => 20);
+    $s->sql('UPDATE users SET deleted_at = NULL WHERE id = ? RETURNING 1', $v->{id});
+    everywhere($other_issuer->(), 200, 'back again', seconds => 20);
+};
+
 subtest 'Redis is restarted' => sub {
     my $mine = token(jti => 'late', session_id => undef, iat => $now - 20);
     my $also = token(jti => 'soon', session_id => undef, iat => $now - 20);

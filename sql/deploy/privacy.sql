@@ -117,9 +117,10 @@ BEGIN
     END IF;
 
     -- before anything else that is told of: a reply carries no more than 32 tags
-    PERFORM pool.revoke_user(p_user), pool.end_sessions(p_user, NULL);
-
+    PERFORM pool.revoke_user(p_user);
     UPDATE public.users SET deleted_at = now(), version = version + 1, updated_at = now() WHERE id = p_user;
+    PERFORM pool.end_sessions(p_user, NULL);
+
     DELETE FROM public.follows WHERE follower_id = p_user OR followee_id = p_user;
     DELETE FROM public.devices WHERE user_id = p_user;
     DELETE FROM public.email_verifications WHERE user_id = p_user;

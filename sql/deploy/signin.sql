@@ -77,7 +77,8 @@ CREATE FUNCTION pool.suspended(p_req jsonb) RETURNS pool.reply
 LANGUAGE sql STABLE
 RETURN pool.error(p_req, 403, 'AUTHORIZATION_ERROR', 'This account is suspended.', NULL, 'suspended');
 
--- Suspends: every token that is out is dead on every edge, none is given, and others see nothing of the person (users.is_visible).
+-- Suspends: every token that is out is dead on every edge and no new one opens anything, whoever gives it (the trigger note_barred);
+-- none is given here, and others see nothing of the person (users.is_visible).
 -- The sessions stay: after pool.unsuspend_user() the devices go on. False: there is no such user, or it was so already. Who does it is
 -- the user of the transaction; whoever calls this has seen that he may.
 CREATE FUNCTION pool.suspend_user(p_req jsonb, p_user uuid, p_reason text) RETURNS boolean
@@ -108,11 +109,33 @@ BEGIN
 END
 $$;
 
+CREATE INDEX idx_users_barred ON public.users (id) WHERE NOT is_visible;
+GRANT SELECT (version) ON public.users TO fitnudge_clock;
+
+-- Tells again of everybody who is barred: edges and Redis remember it for a time only, and Redis may have lost it.
+CREATE FUNCTION pool.cron_barred(p_now timestamptz, p_state jsonb) RETURNS jsonb
+LANGUAGE plpgsql AS $$
+DECLARE
+    c_batch CONSTANT int := 200;
+    v_users uuid[];
+BEGIN
+    WITH barred AS MATERIALIZED (
+        SELECT u.id, u.version FROM public.users u
+        WHERE NOT u.is_visible AND u.id > coalesce(p_state ->> 'after', '00000000-0000-0000-0000-000000000000')::uuid ORDER BY u.id LIMIT c_batch)
+    SELECT array_agg(b.id ORDER BY b.id) INTO v_users
+    FROM barred b CROSS JOIN LATERAL (SELECT pool.tell_barred(b.id, b.version, true)) told;
+
+    RETURN jsonb_build_object('more', coalesce(cardinality(v_users) = c_batch, false), 'state', jsonb_build_object('after', v_users[c_batch]),
+                              'count', jsonb_build_object('told', coalesce(cardinality(v_users), 0)));
+END
+$$;
+
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA pool FROM PUBLIC;
 ALTER FUNCTION pool.suspend_user(jsonb, uuid, text) OWNER TO fitnudge_auth;
 ALTER FUNCTION pool.unsuspend_user(jsonb, uuid) OWNER TO fitnudge_auth;
 GRANT EXECUTE ON FUNCTION pool.signin_locked(jsonb, text), pool.signin_failed(jsonb, text, uuid), pool.signin_forget(text),
     pool.suspended(jsonb) TO fitnudge_auth;
+GRANT EXECUTE ON FUNCTION pool.cron_barred(timestamptz, jsonb), pool.tell_barred(uuid, int, boolean) TO fitnudge_clock;
 GRANT EXECUTE ON FUNCTION pool.suspend_user(jsonb, uuid, text), pool.unsuspend_user(jsonb, uuid) TO fitnudge_api;
 
 INSERT INTO public.retention (name, place, relation, "column", keep) VALUES ('signin_failures', 22, 'signin_failures', 'changed_at', '1 day');

@@ -1,5 +1,8 @@
 BEGIN;
 DELETE FROM public.retention WHERE name = 'signin_failures';
+DROP FUNCTION pool.cron_barred(timestamptz, jsonb);
+DROP INDEX public.idx_users_barred;
+REVOKE SELECT (version) ON public.users FROM fitnudge_clock;
 DROP FUNCTION pool.unsuspend_user(jsonb, uuid);
 DROP FUNCTION pool.suspend_user(jsonb, uuid, text);
 DROP FUNCTION pool.suspended(jsonb);
@@ -7,4 +10,5 @@ DROP FUNCTION pool.signin_forget(text);
 DROP FUNCTION pool.signin_failed(jsonb, text, uuid);
 DROP FUNCTION pool.signin_locked(jsonb, text);
 DROP TABLE public.signin_failures;
+REVOKE EXECUTE ON FUNCTION pool.tell_barred(uuid, int, boolean) FROM fitnudge_clock;
 COMMIT;

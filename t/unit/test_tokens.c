@@ -427,6 +427,7 @@ START_TEST(test_revoked)
         { "revoked:" SUB ":1767225600", SUB, 1767225600 },
         { "revoked:jti:a:b:5", "jti:a:b", 5 },
         { "revoked:user:" SUB ":1767220000:1767225600", "user:" SUB ":1767220000", 1767225600 },
+        { "revoked:barred:" SUB ":7:1767225600", "barred:" SUB ":7", 1767225600 },
         { "revoked:", NULL, 0 }, { "revoked:" SUB, NULL, 0 }, { "revoked:" SUB ":", NULL, 0 }, { "revoked:" SUB ":x", NULL, 0 },
         { "revoked:" SUB ":-1", NULL, 0 }, { "revoked:jti::5", NULL, 0 }, { "revoked:jti:5", NULL, 0 }, { "revoked:5", NULL, 0 },
         { "revoked:5:5", NULL, 0 }, { "revoked:jti:x:1111111111111", NULL, 0 }, { "goals:" SUB, NULL, 0 }, { "", NULL, 0 },

@@ -44,5 +44,6 @@ fn_revoked_read(const char *tag, size_t n, fn_span_t *what, uint64_t *until)
     }
 
     return what->n <= FN_REVOKED_MAX
-           && (fn_uuid_valid(what->p, what->n) || fn_revoked_begins(what, "jti:") || fn_revoked_begins(what, "user:"));
+           && (fn_uuid_valid(what->p, what->n) || fn_revoked_begins(what, "jti:") || fn_revoked_begins(what, "user:")
+               || fn_revoked_begins(what, "barred:"));
 }

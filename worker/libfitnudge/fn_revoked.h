@@ -1,6 +1,7 @@
 /*
  * The tags that say which access tokens are dead before their time, "revoked:<what>:<until>", unix s. <what> is a session's id,
- * "jti:<jti>", or "user:<user id>:<issued before>". The pool publishes them and keeps <what> in FN_K_REVOKED by <until>.
+ * "jti:<jti>", "user:<user id>:<issued before>", or "barred:<user id>:<number>", which bars the user while the greatest number
+ * heard is odd. The pool publishes them and keeps <what> in FN_K_REVOKED by <until>.
  */
 #ifndef FN_REVOKED_H
 #define FN_REVOKED_H
