@@ -6,12 +6,12 @@ BEGIN;
 SET LOCAL ROLE fitnudge_owner;
 
 CREATE TABLE public.ai_usage (
-    user_id            uuid    NOT NULL REFERENCES public.users (id) ON DELETE CASCADE,
-    day                date    NOT NULL DEFAULT (now() AT TIME ZONE 'UTC')::date,
-    model              text    NOT NULL,
-    prompt_tokens      bigint  NOT NULL DEFAULT 0 CHECK (prompt_tokens >= 0),
-    completion_tokens  bigint  NOT NULL DEFAULT 0 CHECK (completion_tokens >= 0),
-    cost               bigint  NOT NULL DEFAULT 0 CHECK (cost >= 0),
+    user_id            uuid            NOT NULL REFERENCES public.users (id) ON DELETE CASCADE,
+    day                date            NOT NULL DEFAULT (now() AT TIME ZONE 'UTC')::date,
+    model              text            NOT NULL,
+    prompt_tokens      public.counted  NOT NULL DEFAULT 0,
+    completion_tokens  public.counted  NOT NULL DEFAULT 0,
+    cost               public.counted  NOT NULL DEFAULT 0,
     PRIMARY KEY (user_id, day, model)
 );
 

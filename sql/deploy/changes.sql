@@ -10,13 +10,13 @@ CREATE SEQUENCE public.outbox_id AS bigint CACHE 1;
 
 -- Changes of users' rows, and the tags by which caches know them.
 CREATE TABLE public.change_outbox (
-    id          bigint      NOT NULL DEFAULT nextval('public.outbox_id') PRIMARY KEY,
-    "table"     text        NOT NULL,
-    op          text        NOT NULL CHECK (op IN ('INSERT', 'UPDATE', 'DELETE')),
-    user_id     uuid        NOT NULL,
-    row_id      uuid        NOT NULL,
-    tags        text[]      NOT NULL,
-    created_at  timestamptz NOT NULL DEFAULT now()
+    id          bigint             NOT NULL DEFAULT nextval('public.outbox_id') PRIMARY KEY,
+    "table"     text               NOT NULL,
+    op          public.row_change  NOT NULL,
+    user_id     uuid               NOT NULL,
+    row_id      uuid               NOT NULL,
+    tags        text[]             NOT NULL,
+    created_at  timestamptz        NOT NULL DEFAULT now()
 );
 
 -- Follow-up jobs: envelopes as JSON.

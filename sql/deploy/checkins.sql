@@ -6,16 +6,16 @@ BEGIN;
 SET LOCAL ROLE fitnudge_owner;
 
 CREATE TABLE public.checkins (
-    id          uuid        NOT NULL DEFAULT gen_random_uuid(),
-    user_id     uuid        NOT NULL,
-    goal_id     uuid        NOT NULL,
-    date        date        NOT NULL,
-    status      text        NOT NULL CHECK (status IN ('done', 'skipped', 'missed')),
-    reflection  text        CHECK (length(reflection) <= 1000),
-    mood        smallint    CHECK (mood BETWEEN 1 AND 5),
-    version     integer     NOT NULL DEFAULT 1,
-    created_at  timestamptz NOT NULL DEFAULT now(),
-    updated_at  timestamptz NOT NULL DEFAULT now(),
+    id          uuid                   NOT NULL DEFAULT gen_random_uuid(),
+    user_id     uuid                   NOT NULL,
+    goal_id     uuid                   NOT NULL,
+    date        date                   NOT NULL,
+    status      public.checkin_status  NOT NULL,
+    reflection  public.reflection,
+    mood        public.mood,
+    version     integer                NOT NULL DEFAULT 1,
+    created_at  timestamptz            NOT NULL DEFAULT now(),
+    updated_at  timestamptz            NOT NULL DEFAULT now(),
 
     PRIMARY KEY (id, date),
     CONSTRAINT checkins_goal_id_date_key UNIQUE (goal_id, date),

@@ -33,12 +33,12 @@ BEGIN
         RETURN pool.not_found(p_req);
     END IF;
 
-    -- nearly always the last two months have them: then the other partitions need not be opened
-    FOR i IN 1 .. 2 LOOP
+    -- nearly always the last weeks or months have them: then the other partitions need not be opened
+    FOR i IN 1 .. 3 LOOP
         SELECT json_agg(json_build_object('date', c.date, 'status', c.status, 'reflection', c.reflection, 'mood', c.mood) ORDER BY c.date DESC)
         INTO v_checkins
         FROM (SELECT x.date, x.status, x.reflection, x.mood FROM public.checkins x
-              WHERE x.goal_id = g.id AND x.user_id = p_user AND x.date BETWEEN CASE i WHEN 1 THEN v_today - 62 ELSE '-infinity' END AND v_today + 1
+              WHERE x.goal_id = g.id AND x.user_id = p_user AND x.date BETWEEN CASE i WHEN 1 THEN v_today - 14 WHEN 2 THEN v_today - 62 ELSE '-infinity' END AND v_today + 1
               ORDER BY x.date DESC LIMIT 3) c;
         EXIT WHEN json_array_length(v_checkins) = 3;
     END LOOP;

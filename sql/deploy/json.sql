@@ -19,10 +19,11 @@ END
 $$;
 
 CREATE FUNCTION pool.motivation_json(m public.motivations) RETURNS json
-LANGUAGE plpgsql STABLE AS $$
+LANGUAGE plpgsql STABLE STRICT AS $$
 BEGIN
-    RETURN (SELECT row_to_json(x) FROM (SELECT m.id, m.goal_id, m.text, m.tone, m.language, m.source, m.voice_url,
-        pool.rfc3339(m.created_at) AS created_at) x);
+    -- an expression, not a query: it is made for every message
+    RETURN concat('{"id":"', m.id, '","goal_id":"', m.goal_id, '","text":', to_json(m.text), ',"tone":"', m.tone, '","language":"', m.language,
+                  '","source":"', m.source, '","voice_url":', coalesce(to_json(m.voice_url), 'null'), ',"created_at":"', pool.rfc3339(m.created_at), '"}');
 END
 $$;
 

@@ -6,17 +6,17 @@ BEGIN;
 SET LOCAL ROLE fitnudge_owner;
 
 CREATE TABLE public.motivations (
-    id           uuid        NOT NULL DEFAULT gen_random_uuid() PRIMARY KEY,
-    user_id      uuid        NOT NULL,
-    goal_id      uuid        NOT NULL,
-    text         text        NOT NULL CHECK (text <> ''),
-    tone         text        NOT NULL CHECK (tone IN ('friendly', 'tough_love', 'calm')),
-    language     text        NOT NULL CHECK (language IN ('en', 'es', 'fr', 'de', 'ar', 'he')),
-    source       text        NOT NULL CHECK (source IN ('ai', 'cache', 'fallback')),
+    id           uuid                   NOT NULL DEFAULT gen_random_uuid() PRIMARY KEY,
+    user_id      uuid                   NOT NULL,
+    goal_id      uuid                   NOT NULL,
+    text         public.message_text    NOT NULL,
+    tone         public.tone            NOT NULL,
+    language     public.lang            NOT NULL,
+    source       public.message_source  NOT NULL,
     model        text,
     prompt_hash  text,
     voice_url    text,
-    created_at   timestamptz NOT NULL DEFAULT now(),
+    created_at   timestamptz            NOT NULL DEFAULT now(),
 
     FOREIGN KEY (goal_id, user_id) REFERENCES public.goals (id, user_id) ON DELETE CASCADE
 );

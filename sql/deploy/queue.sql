@@ -12,7 +12,7 @@ CREATE TABLE public.inbox (
     job          text        NOT NULL,
     user_id      uuid,
     fingerprint  text        NOT NULL,
-    state        text        NOT NULL CHECK (state IN ('running', 'done', 'failed')),
+    state        public.job_state NOT NULL,
     status       smallint,
     body         text,
     headers      text,

@@ -76,6 +76,16 @@ BEGIN
 END
 $$;
 
+-- True when an id of version 7, which begins with the milliseconds since 1970, was made on that day: yesterday cannot know it. The
+-- day's first hour does not count, for clocks that differ.
+CREATE FUNCTION pool.made_on(p_id uuid, p_day date) RETURNS boolean
+LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+    RETURN substr(p_id::text, 15, 1) = '7'
+       AND replace(left(p_id::text, 13), '-', '') >= lpad(to_hex((extract(epoch FROM p_day)::bigint + 3600) * 1000), 12, '0');
+END
+$$;
+
 -- What the transaction has done so far need not outlive a crash of the server: its commit waits for no disk. Somebody who settles
 -- a job in the same transaction, before or after, makes it wait again.
 CREATE FUNCTION pool.relax() RETURNS text
@@ -107,11 +117,13 @@ BEGIN
         v := set_config('fitnudge.commit', '', true);
     END IF;
 
-    SELECT i.state INTO v_state FROM public.inbox i WHERE i.job_id = p_id AND i.day = v_day - 1;
-    IF v_state = 'done' THEN
-        RAISE unique_violation USING CONSTRAINT = 'inbox_pkey', MESSAGE = 'the job was settled yesterday';
-    ELSIF v_state IS NOT NULL THEN
-        v_day := v_day - 1;         -- it was opened before midnight
+    IF NOT pool.made_on(p_id, v_day) THEN
+        SELECT i.state INTO v_state FROM public.inbox i WHERE i.job_id = p_id AND i.day = v_day - 1;
+        IF v_state = 'done' THEN
+            RAISE unique_violation USING CONSTRAINT = 'inbox_pkey', MESSAGE = 'the job was settled yesterday';
+        ELSIF v_state IS NOT NULL THEN
+            v_day := v_day - 1;         -- it was opened before midnight
+        END IF;
     END IF;
 
     INSERT INTO public.inbox AS i (job_id, day, job, user_id, fingerprint, state, status, body, headers)
@@ -214,9 +226,14 @@ $$;
 -- Change rows, and follow-ups (they share one sequence), that were published.
 CREATE FUNCTION pool.published(p_ids bigint[]) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+DECLARE
+    v_deleted int;
 BEGIN
     DELETE FROM public.change_outbox WHERE id = ANY (p_ids);
-    DELETE FROM public.outbox WHERE id = ANY (p_ids);
+    GET DIAGNOSTICS v_deleted = ROW_COUNT;
+    IF v_deleted < cardinality(p_ids) THEN
+        DELETE FROM public.outbox WHERE id = ANY (p_ids);
+    END IF;
 
     -- rows that come back are published twice
     PERFORM pool.relax();
@@ -317,7 +334,7 @@ ALTER FUNCTION pool.sweep(int) OWNER TO fitnudge_queue;
 ALTER FUNCTION pool.fail(uuid, text, uuid, text) OWNER TO fitnudge_queue;
 REVOKE CREATE ON SCHEMA pool FROM fitnudge_queue;
 
-GRANT EXECUTE ON FUNCTION pool.collect(pool.reply), pool.day_of(uuid), pool.relax(), pool.follow_json(public.outbox) TO fitnudge_queue;
+GRANT EXECUTE ON FUNCTION pool.collect(pool.reply), pool.day_of(uuid), pool.made_on(uuid, date), pool.relax(), pool.follow_json(public.outbox) TO fitnudge_queue;
 GRANT EXECUTE ON FUNCTION pool.follow(text, uuid, jsonb) TO fitnudge_api, fitnudge_auth;
 GRANT EXECUTE ON FUNCTION
     pool.enter(uuid),

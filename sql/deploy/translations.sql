@@ -6,7 +6,7 @@ BEGIN;
 SET LOCAL ROLE fitnudge_owner;
 
 CREATE TABLE public.translations (
-    lang         text        NOT NULL CHECK (lang IN ('en', 'es', 'fr', 'de', 'ar', 'he')),
+    lang         public.lang NOT NULL,
     key          text        NOT NULL CHECK (key ~ '^[a-z0-9_.]{1,64}$'),
     text         text        NOT NULL CHECK (length(text) BETWEEN 1 AND 2000),
     source_text  text        NOT NULL,

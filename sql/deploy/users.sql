@@ -13,11 +13,11 @@ CREATE TABLE public.users (
     username        text        CHECK (username ~ '^[A-Za-z0-9_.]{3,30}$'),
     bio             text        CHECK (length(bio) <= 500),
     avatar_url      text        CHECK (length(avatar_url) <= 2048),
-    language        text        NOT NULL DEFAULT 'en' CHECK (language IN ('en', 'es', 'fr', 'de', 'ar', 'he')),
+    language        public.lang NOT NULL DEFAULT 'en',
     timezone        text        NOT NULL DEFAULT 'UTC',
     country         text        CHECK (country ~ '^[A-Z]{2}$'),
     birth_date      date,
-    tone            text        NOT NULL DEFAULT 'friendly' CHECK (tone IN ('friendly', 'tough_love', 'calm')),
+    tone            public.tone NOT NULL DEFAULT 'friendly',
     plan            text        NOT NULL DEFAULT 'free' CHECK (plan IN ('free', 'pro', 'elite')),
     role            text        NOT NULL DEFAULT 'authenticated'
                                 CHECK (role IN ('authenticated', 'admin', 'support', 'super_admin')),

@@ -8,6 +8,7 @@ DROP FUNCTION pool.open(uuid, text, uuid, text, int, pool.reply);
 DROP FUNCTION pool.replay(uuid, text, uuid, text);
 DROP FUNCTION pool.settle(uuid, text, uuid, text, pool.reply);
 DROP FUNCTION pool.relax();
+DROP FUNCTION pool.made_on(uuid, date);
 DROP FUNCTION pool.day_of(uuid);
 DROP FUNCTION pool.collect(pool.reply);
 DROP FUNCTION pool.follow(text, uuid, jsonb);

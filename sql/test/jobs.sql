@@ -1,6 +1,6 @@
 -- Jobs through pool.settle, as the pool runs them.
 BEGIN;
-SELECT plan(50);
+SELECT plan(60);
 
 -- what the executor sends for a job of SQL alone
 CREATE FUNCTION pg_temp.run(p_job text, p_user uuid, p_req jsonb, p_ctx jsonb DEFAULT NULL, p_id uuid DEFAULT gen_random_uuid(),
@@ -99,6 +99,25 @@ SELECT is((pg_temp.open(0, '01900000-0000-7000-8000-000000000003')).status, 0, '
 SELECT is_empty($$ SELECT * FROM public.inbox WHERE job_id = '01900000-0000-7000-8000-000000000003' $$, 'without a mark');
 SELECT is((pg_temp.open(1, '01900000-0000-7000-8000-000000000003')).status, 0, 'and when it is redelivered');
 SELECT is((SELECT state FROM public.inbox WHERE job_id = '01900000-0000-7000-8000-000000000003'), 'running', 'with one');
+
+-- yesterday's answers count
+SELECT is(pool.made_on(id, '2026-01-15'), good, what) FROM (VALUES
+    ('019bbef3-b000-7000-8000-000000000001'::uuid, false, 'made at midnight: perhaps not'), ('019bbf2a-9e80-7000-8000-000000000001', true, 'an hour later: on that day'),
+    ('019bbf2a-9e80-5000-8000-000000000001', false, 'what is no time says nothing'), ('019bba2e-fc00-7000-8000-000000000001', false, 'the day before')) x (id, good, what);
+INSERT INTO public.inbox (job_id, day, job, fingerprint, state, status) SELECT ('01900000-0000-' || v || '000-8000-00000000000a')::uuid, current_date - 1, 'consents.set', 'fp', 'done', 200 FROM unnest(ARRAY[5, 7]) v;
+CREATE FUNCTION pg_temp.again(p_id uuid) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN (pool.settle(p_id, 'consents.set', NULL, 'fp', pool.ok(200, '{}'))).status;
+EXCEPTION WHEN unique_violation THEN
+    RETURN 'settled';
+END
+$$;
+SELECT is(pg_temp.again(('01900000-0000-' || v || '000-8000-00000000000a')::uuid), 'settled', 'not again, an id of version ' || v) FROM unnest(ARRAY[5, 7]) v;
+SELECT is(pg_temp.again(('01900000-0000-' || v || '000-8000-00000000000b')::uuid), '200', 'another one, of version ' || v) FROM unnest(ARRAY[5, 7]) v;
+CREATE FUNCTION pg_temp.id_now() RETURNS uuid LANGUAGE sql
+RETURN (SELECT (lpad(to_hex(ms >> 16), 8, '0') || '-' || lpad(to_hex(ms & 65535), 4, '0') || '-7000-8000-00000000000c')::uuid FROM (SELECT extract(epoch FROM now())::bigint * 1000 AS ms) x);
+SELECT is(pg_temp.again(pg_temp.id_now()), '200', 'one of today');
+SELECT is(pg_temp.again(pg_temp.id_now()), 'settled', 'once');
 
 -- leaving
 DELETE FROM public.users WHERE id = (SELECT id FROM u WHERE who = 'a');
