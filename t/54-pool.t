@@ -52,6 +52,22 @@ subtest 'a lane grows while jobs wait' => sub {
     write_ok('and the lane works');
 };
 
+subtest 'the high queue' => sub {
+    $s->redis(HSET => '{fn}:cfg:sql', paused_until => int(time * 1000) + 60_000);
+    sleep 2.5;                  # nobody waits in the old way any more
+    for ([high => 200], [normal => 20]) {
+        my ($name, $n) = @$_;
+        my $prio = substr $name, 0, 1;
+        $s->redis(LPUSH => "{fn}:q:sql:$prio", map { (envelope('goals.create', $u->{id}, { title => "$name $_", frequency => 1 }, prio => $prio))[1] } 1 .. $n);
+    }
+    $s->redis(DEL => '{fn}:cfg:sql');
+    ok(poll(30, sub { $s->sql("SELECT count(*) FROM goals WHERE title LIKE 'high %' OR title LIKE 'normal %'") == 220 }), 'all of it is done');
+    like($s->sql("SELECT title FROM goals WHERE title LIKE 'high %' OR title LIKE 'normal %' ORDER BY created_at LIMIT 1"), qr/\Ahigh /, 'urgent jobs first');
+    is($s->sql("SELECT count(DISTINCT g.xmin::text) FROM goals g WHERE title LIKE 'high %'"), 200, 'each in a transaction of its own');
+    cmp_ok($s->sql("SELECT count(*) FROM goals WHERE title LIKE 'high %' AND created_at > (SELECT min(created_at) FROM goals WHERE title LIKE 'normal %')"), '>', 100, 'but the others have their turn');
+    is_deeply([consistent($s)], [], 'the queues are empty');
+};
+
 subtest 'who has done enough is replaced' => sub {
     my %before = map { $_ => 1 } children($s, 'sql');
     my @all = map { [POST => '/goals', token => $u->{token}, json => { title => "many $_", frequency => 1 }] } 1 .. 60;

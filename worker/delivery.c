@@ -17,6 +17,7 @@
 
 #define FN_WAIT_MS      2000        /* far below the 30 s after which we count as dead */
 #define FN_ANSWER_MS    3000
+#define FN_URGENT_MAX   8           /* after so many jobs of the high queue the normal one has its turn */
 #define FN_KEY_MAX      256
 #define FN_SLOT_KEY_MAX (FN_INSTANCE_MAX + 32)
 
@@ -31,6 +32,7 @@ struct fn_delivery_s {
     char         orders[FN_KEY_MAX], in_work[FN_KEY_MAX];
     int          ordered;           /* the lane is paused, or has a limit or rate: nothing may come by itself */
     int          cancels;           /* there are jobs that are to end */
+    unsigned     urgent;            /* takes in a row that brought a job of the high queue */
     char         slot[FN_BATCH_MAX][FN_SLOT_KEY_MAX];   /* work area: names of slots */
 };
 
@@ -335,6 +337,8 @@ fn_delivery_fill(fn_delivery_t *d, redisReply *a, const unsigned *k, unsigned nk
         }
     }
 
+    d->urgent = batch->n > 0 && batch->task[0].env.prio == 'h' ? d->urgent + 1 : 0;
+
     if (a->elements == 0) {
         return;
     }
@@ -399,9 +403,9 @@ static int
 fn_send_take(fn_delivery_t *d, const unsigned *k, unsigned nk, unsigned max)
 {
     char         n[16], parts[16];
-    size_t       len[FN_BATCH_MAX + 9];
+    size_t       len[FN_BATCH_MAX + 10];
     unsigned     i;
-    const char  *v[FN_BATCH_MAX + 9];
+    const char  *v[FN_BATCH_MAX + 10];
 
     v[0] = FN_K_CRASHED;
     v[1] = d->queue[0];
@@ -422,11 +426,13 @@ fn_send_take(fn_delivery_t *d, const unsigned *k, unsigned nk, unsigned max)
     v[8 + nk] = parts;
     (void) snprintf(parts, sizeof(parts), "%u", max > 1 ? fn_delivery_parts(d) : 1);
 
-    for (i = 0; i < nk + 9; i++) {
+    v[9 + nk] = d->urgent >= FN_URGENT_MAX ? "1" : "0";
+
+    for (i = 0; i < nk + 10; i++) {
         len[i] = strlen(v[i]);
     }
 
-    return fn_redis_script(&d->redis, FN_SCRIPT_TAKE, nk + 7, nk + 9, v, len);
+    return fn_redis_script(&d->redis, FN_SCRIPT_TAKE, nk + 7, nk + 10, v, len);
 }
 
 

@@ -302,13 +302,20 @@ fn_finish_at(fn_finish_t *f, const char *lane, char prio, const char *envelope, 
 void
 fn_finish_next(fn_finish_t *f, const fn_task_t *t, const char *suffix, const char *body, size_t body_len)
 {
+    int           call;
     char          name[128];
     fn_job_env_t  env;
 
     (void) snprintf(name, sizeof(name), "%s%s", t->job->name, suffix);
+    call = strcmp(suffix, ":call") == 0;
 
     env = t->env;
     env.job = fn_span(name);
+
+    if (!call && env.prio == 'h') {
+        env.prio = 'n';         /* what was urgent is to get the call under way */
+    }
+
     env.attempt = 0;
     env.body.p = body;
     env.body.n = body_len;
@@ -321,7 +328,7 @@ fn_finish_next(fn_finish_t *f, const fn_task_t *t, const char *suffix, const cha
         return;
     }
 
-    if (strcmp(suffix, ":call") == 0) {
+    if (call) {
         fn_finish_state(f, t, "running");
         fn_finish_push(f, "net", env.prio, f->scratch.data, f->scratch.len);
 

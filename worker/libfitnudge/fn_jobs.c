@@ -35,7 +35,7 @@ const fn_job_t fn_jobs[] = {
     { "checkins.create",   "sql",  'n', NULL,               "checkins_create",    5000, SOON,  0 },
     { "checkins.update",   "sql",  'n', NULL,               "checkins_update",    5000, SOON,  0 },
     { "checkins.delete",   "sql",  'n', NULL,               "checkins_delete",    5000, SOON,  0 },
-    { "motivation.generate", "sql", 'n', "motivation_prepare", "motivation_commit", 20000, SOON, 0 },
+    { "motivation.generate", "sql", 'h', "motivation_prepare", "motivation_commit", 20000, SOON, 0 },
     { "motivation.schedule", "sql", 'n', NULL,              "motivation_schedule", 5000, SOON, 0 },
     { "reminders.update",  "sql",  'n', NULL,               "reminders_update",   5000, SOON,  0 },
     { "reminders.delete",  "sql",  'n', NULL,               "reminders_delete",   5000, SOON,  0 },

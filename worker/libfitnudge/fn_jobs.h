@@ -18,7 +18,7 @@
 typedef struct {
     const char *name;           /* "checkins.create"; SQL functions are jobs.<prepare>, jobs.<commit> */
     const char *lane;           /* "sql" or "auth"; a call always runs in "net" */
-    char        prio;           /* h, n, l */
+    char        prio;           /* h, n, l; h: taken alone and before others, its commit after a call as n */
     const char *prepare;        /* SQL function name in schema jobs, or NULL */
     const char *commit;         /* SQL function name in schema jobs; NULL: nothing is done, and nothing written down */
     unsigned    deadline_ms;    /* how long the edge waits before it answers 202 */

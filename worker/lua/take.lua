@@ -1,11 +1,13 @@
 #!lua flags=allow-oom
 -- Moves jobs into slots until each holds ARGV[1]; they come off their queues' right ends, in the order of the queues. Of each queue it takes
--- its share of what waits there, one part in ARGV[2]: the other parts are for executors that are idle.
+-- its share of what waits there, one part in ARGV[2]: the other parts are for executors that are idle. A job of the high queue is to wait
+-- for no other: where slots hold several, it is taken alone. ARGV[3] 1: the normal queue comes first, once.
 -- KEYS crashed mark, queues high, normal, low, words of the operator about the lane, its jobs in work, cancelled jobs, slot...
 -- Answer: 1 when the mark is set, + 2 when the lane is under orders (ask, do not wait), + 4 when jobs are cancelled; then for each
 -- slot a list of all it holds. What was there already is part of it: an answer may have been lost, or a blocking move has delivered. What
 -- is more than ARGV[1] (two moves may deliver) goes back, and so into the next slot.
-local call, max, parts, q = redis.call, tonumber(ARGV[1]), tonumber(ARGV[2]), 2
+local call, max, parts, at = redis.call, tonumber(ARGV[1]), tonumber(ARGV[2]), 1
+local queues = ARGV[3] == '1' and { 3, 2, 4 } or { 2, 3, 4 }
 local out, now, may = { 0 }, 0, 1000
 local paused, limit, rate, burst, tat
 -- nearly always none of them is there
@@ -27,7 +29,7 @@ if paused or limit or rate then
     end
 end
 local took = 0
-local share         -- of the queue q, what is left of it
+local share         -- of the queue at hand, what is left of it
 for s = 8, #KEYS do
     local slot = KEYS[s]
     local jobs = call('LRANGE', slot, 0, -1)
@@ -35,17 +37,22 @@ for s = 8, #KEYS do
         local prio = string.match(jobs[i], '^w%d+ %S+ %S+ (%a) ')
         call('LREM', slot, -1, jobs[i])
         call('RPUSH', KEYS[prio == 'h' and 2 or prio == 'l' and 4 or 3], table.remove(jobs, i))
-        q, share = 2, nil
+        at, share = 1, nil
     end
-    while #jobs < max and q < 5 and took < may do
-        share = share or math.ceil(call('LLEN', KEYS[q]) / parts)
+    while #jobs < max and at < 4 and took < may do
+        local q = queues[at]
+        if not share then
+            share = math.ceil(call('LLEN', KEYS[q]) / parts)
+            if q == 2 and max > 1 and share > 0 then share = #jobs == 0 and 1 or 0 end
+        end
         if share > 0 then
             local got = call('RPOP', KEYS[q], math.min(max - #jobs, may - took, share))
             call('LPUSH', slot, unpack(got))
             for j = 1, #got do jobs[#jobs + 1] = got[j] end
             took, share = took + #got, share - #got
+            if q == 2 and max > 1 then break end
         else
-            q, share = q + 1, nil
+            at, share = at + 1, nil
         end
     end
     if limit then
