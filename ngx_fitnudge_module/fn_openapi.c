@@ -139,7 +139,7 @@ static const struct {
 } fn_openapi_errors[] = {
     { 400, "BadRequest", "A field or parameter breaks a rule." },
     { 401, "Unauthorized", "The token is missing, expired or revoked." },
-    { 403, "Forbidden", "Not allowed, or the CSRF token is missing." },
+    { 403, "Forbidden", "Not allowed: another plan or role is needed, the account is suspended, or the CSRF token is missing." },
     { 404, "NotFound", "There is no such resource, or it is somebody else's." },
     { 406, "NotAcceptable", "Accept rules application/json out." },
     { 409, "Conflict", "The state does not allow it." },
@@ -384,7 +384,7 @@ fn_openapi_error_applies(const fn_route_t *r, unsigned status)
     case 401:
         return r->who != FN_ANYONE || r->limit == FN_LIMIT_AUTH || (r->flags & (FN_R_SEALED|FN_R_PAGE)) == FN_R_SEALED;
     case 403:
-        return r->kind == FN_WRITE;
+        return r->kind == FN_WRITE || r->who != FN_ANYONE;
     case 404:
         return strchr(r->path, '{') != NULL;
     case 406:
