@@ -204,7 +204,7 @@ $$;
 CREATE FUNCTION pool.translations_list(p_lang text) RETURNS TABLE (lang text, key text, source_text text, text text, model text)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 BEGIN
-    RETURN QUERY SELECT t.lang, t.key, t.source_text, t.text, t.model FROM public.translations t
+    RETURN QUERY SELECT t.lang::text, t.key, t.source_text, t.text, t.model FROM public.translations t
     WHERE t.state = 'machine' AND (p_lang IS NULL OR t.lang = p_lang) ORDER BY t.lang, t.key;
 END
 $$;
