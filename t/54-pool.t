@@ -52,6 +52,17 @@ subtest 'a lane grows while jobs wait' => sub {
     write_ok('and the lane works');
 };
 
+subtest 'who has done enough is replaced' => sub {
+    my %before = map { $_ => 1 } children($s, 'sql');
+    my @all = map { [POST => '/goals', token => $u->{token}, json => { title => "many $_", frequency => 1 }] } 1 .. 60;
+    my %code;
+    for (1 .. 5) { $code{ $_->code // 'none' }++ for calls($s, @all) }
+    is_deeply(\%code, { 201 => 300 }, 'nobody notices') or diag(explain(\%code));
+    ok(poll(15, sub { grep { !$before{$_} } children($s, 'sql') }), 'there are new processes');
+    cmp_ok(series('fitnudge_pool_children_recycled_total{lane="sql"}'), '>=', 1, 'counted');
+    is(series('fitnudge_pool_children_crashed_total{lane="sql"}'), 0, 'and nobody crashed');
+};
+
 subtest 'the high queue' => sub {
     $s->redis(HSET => '{fn}:cfg:sql', paused_until => int(time * 1000) + 60_000);
     sleep 2.5;                  # nobody waits in the old way any more
@@ -66,17 +77,6 @@ subtest 'the high queue' => sub {
     is($s->sql("SELECT count(DISTINCT g.xmin::text) FROM goals g WHERE title LIKE 'high %'"), 200, 'each in a transaction of its own');
     cmp_ok($s->sql("SELECT count(*) FROM goals WHERE title LIKE 'high %' AND created_at > (SELECT min(created_at) FROM goals WHERE title LIKE 'normal %')"), '>', 100, 'but the others have their turn');
     is_deeply([consistent($s)], [], 'the queues are empty');
-};
-
-subtest 'who has done enough is replaced' => sub {
-    my %before = map { $_ => 1 } children($s, 'sql');
-    my @all = map { [POST => '/goals', token => $u->{token}, json => { title => "many $_", frequency => 1 }] } 1 .. 60;
-    my %code;
-    for (1 .. 5) { $code{ $_->code // 'none' }++ for calls($s, @all) }
-    is_deeply(\%code, { 201 => 300 }, 'nobody notices') or diag(explain(\%code));
-    ok(poll(15, sub { grep { !$before{$_} } children($s, 'sql') }), 'there are new processes');
-    cmp_ok(series('fitnudge_pool_children_recycled_total{lane="sql"}'), '>=', 1, 'counted');
-    is(series('fitnudge_pool_children_crashed_total{lane="sql"}'), 0, 'and nobody crashed');
 };
 
 # The same pool with another watchdog; 30 s is long enough for whatever a busy machine delays
