@@ -112,7 +112,8 @@ $$;
 CREATE INDEX idx_users_barred ON public.users (id) WHERE NOT is_visible;
 GRANT SELECT (version) ON public.users TO fitnudge_clock;
 
--- Tells again of everybody who is barred: edges and Redis remember it for a time only, and Redis may have lost it.
+-- Tells again of everybody who is barred: edges and Redis remember it for a time only, and Redis may have lost it. A batch has more tags
+-- than a reply carries: the sweep tells of those (pool.collect), and nobody waits for it.
 CREATE FUNCTION pool.cron_barred(p_now timestamptz, p_state jsonb) RETURNS jsonb
 LANGUAGE plpgsql AS $$
 DECLARE

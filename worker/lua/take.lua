@@ -1,7 +1,8 @@
 #!lua flags=allow-oom
 -- Moves jobs into slots until each holds ARGV[1]; they come off their queues' right ends, in the order of the queues. Of each queue it takes
 -- its share of what waits there, one part in ARGV[2]: the other parts are for executors that are idle. A job of the high queue is to wait
--- for no other: where slots hold several, it is taken alone. ARGV[3] 1: the normal queue comes first, once.
+-- for no other: where slots hold several, it is taken alone; one that a blocking move has delivered is followed by others, of the lower
+-- queues. ARGV[3] 1: the normal queue comes first, once.
 -- KEYS crashed mark, queues high, normal, low, words of the operator about the lane, its jobs in work, cancelled jobs, slot...
 -- Answer: 1 when the mark is set, + 2 when the lane is under orders (ask, do not wait), + 4 when jobs are cancelled; then for each
 -- slot a list of all it holds. What was there already is part of it: an answer may have been lost, or a blocking move has delivered. What
