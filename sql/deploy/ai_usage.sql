@@ -38,7 +38,9 @@ DECLARE
     v_cost  bigint := COALESCE(NEW.cost, 0) - COALESCE(OLD.cost, 0);
     v_shard smallint := pg_backend_pid() & 15;
 BEGIN
-    IF v_cost <> 0 THEN
+    -- A user who leaves takes the row along (the delete comes from a foreign key's trigger), but the money is spent. Asked here, as a
+    -- trigger's WHEN is parsed by each statement.
+    IF v_cost <> 0 AND pg_trigger_depth() = 1 THEN
         UPDATE public.ai_spending SET cost = cost + v_cost WHERE day = v_row.day AND shard = v_shard;
         IF NOT FOUND THEN
             INSERT INTO public.ai_spending AS s (day, shard, cost) VALUES (v_row.day, v_shard, v_cost)
@@ -52,8 +54,7 @@ $$;
 
 REVOKE EXECUTE ON FUNCTION pool.note_spending() FROM fitnudge_pool;
 
--- A user who leaves takes the row along (the delete comes from a foreign key's trigger), but the money is spent.
 CREATE TRIGGER note_spending AFTER INSERT OR UPDATE OR DELETE ON public.ai_usage
-    FOR EACH ROW WHEN (pg_trigger_depth() = 0) EXECUTE FUNCTION pool.note_spending();
+    FOR EACH ROW EXECUTE FUNCTION pool.note_spending();
 
 COMMIT;
