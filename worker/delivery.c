@@ -4,8 +4,6 @@
  */
 #include "delivery.h"
 
-#include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,8 +12,8 @@
 #include "libfitnudge/fn_keys.h"
 #include "libfitnudge/fn_log.h"
 #include "libfitnudge/fn_time.h"
+#include "waits.h"
 
-#define FN_WAIT_MS      2000        /* far below the 30 s after which we count as dead */
 #define FN_ANSWER_MS    3000
 #define FN_URGENT_MAX   8           /* after so many jobs of the high queue the normal one has its turn */
 #define FN_KEY_MAX      256
@@ -24,10 +22,10 @@
 struct fn_delivery_s {
     fn_child_t  *child;
     fn_redis_t   redis;
-    fn_redis_t   wait[2];           /* one blocked on the high queue, one on the normal; low is asked for after each wait */
-    int          armed;
-    int          leaving;           /* the wait ends with the next trip */
-    uint64_t     wait_retry_ms;
+    fn_waits_t   waits;             /* low is asked for after each of them */
+    int          leaving;           /* the waits end with the next trip */
+    redisReply  *came;              /* what they have delivered, if that is all there is to know */
+    unsigned     waited;            /* the slot they deliver into */
     char         queue[3][FN_KEY_MAX];
     char         orders[FN_KEY_MAX], in_work[FN_KEY_MAX];
     int          ordered;           /* the lane is paused, or has a limit or rate: nothing may come by itself */
@@ -160,10 +158,22 @@ fn_delivery_register(fn_delivery_t *d)
 }
 
 
+/* What a wait has delivered lies in its slot, and the next take finds it there. */
+static void
+fn_delivery_forget(fn_delivery_t *d)
+{
+    if (d->came != NULL) {
+        freeReplyObject(d->came);
+        d->came = NULL;
+    }
+}
+
+
 fn_delivery_t *
 fn_delivery_open(fn_child_t *child)
 {
     unsigned        i;
+    const char     *queue[3], *mark[3];
     fn_delivery_t  *d;
 
     d = calloc(1, sizeof(*d));
@@ -175,17 +185,18 @@ fn_delivery_open(fn_child_t *child)
     d->child = child;
     fn_redis_init(&d->redis, child->settings, FN_ANSWER_MS);
 
-    for (i = 0; i < 2; i++) {
-        fn_redis_init(&d->wait[i], child->settings, FN_WAIT_MS + FN_ANSWER_MS);
-        d->wait[i].lane = child->lane;
-    }
-
     for (i = 0; i < 3; i++) {
         (void) snprintf(d->queue[i], sizeof(d->queue[i]), FN_K_QUEUE, child->lane, "hnl"[i]);
+        queue[i] = d->queue[i];
     }
 
     (void) snprintf(d->orders, sizeof(d->orders), FN_K_ORDERS, child->lane);
     (void) snprintf(d->in_work, sizeof(d->in_work), FN_K_IN_WORK, child->lane);
+
+    mark[0] = FN_K_CRASHED;
+    mark[1] = d->orders;
+    mark[2] = FN_K_CANCELLED;
+    fn_waits_init(&d->waits, child->settings, child->lane, queue, mark);
 
     do {
         if (fn_delivery_ready(d, 1) != 0) {
@@ -203,8 +214,8 @@ fn_delivery_close(fn_delivery_t *d)
 {
     if (d != NULL) {
         fn_redis_close(&d->redis);
-        fn_redis_close(&d->wait[0]);
-        fn_redis_close(&d->wait[1]);
+        fn_waits_close(&d->waits);
+        fn_delivery_forget(d);
         free(d);
     }
 }
@@ -312,6 +323,13 @@ fn_delivery_cancelled(fn_delivery_t *d, fn_batch_t *batch)
 
 
 static void
+fn_delivery_urgent(fn_delivery_t *d, const fn_batch_t *batch)
+{
+    d->urgent = batch->n > 0 && batch->task[0].env.prio == 'h' ? d->urgent + 1 : 0;
+}
+
+
+static void
 fn_delivery_fill(fn_delivery_t *d, redisReply *a, const unsigned *k, unsigned nk, fn_batch_t *batch)
 {
     size_t       i, j;
@@ -337,7 +355,7 @@ fn_delivery_fill(fn_delivery_t *d, redisReply *a, const unsigned *k, unsigned nk
         }
     }
 
-    d->urgent = batch->n > 0 && batch->task[0].env.prio == 'h' ? d->urgent + 1 : 0;
+    fn_delivery_urgent(d, batch);
 
     if (a->elements == 0) {
         return;
@@ -523,77 +541,6 @@ fn_mark_lost(const redisReply *a, const fn_finish_t *f, unsigned char *lost)
 }
 
 
-/* Queues the end of the waits. How many answers will come; the waits that cannot be told are dropped. */
-static unsigned
-fn_unblock_send(fn_delivery_t *d)
-{
-    unsigned  i, n;
-
-    for (i = 0, n = 0; i < 2; i++) {
-        if (!(d->armed & (1 << i))) {
-            continue;
-        }
-
-        if (d->redis.c == NULL
-            || redisAppendCommand(d->redis.c, "CLIENT UNBLOCK %lld", d->wait[i].client_id) != REDIS_OK)
-        {
-            fn_redis_close(&d->redis);
-            fn_redis_close(&d->wait[i]);    /* the server notices; what it may have moved, a later take returns */
-            continue;
-        }
-
-        n++;
-    }
-
-    return n;
-}
-
-
-/* Reads the n answers and those of the waits: nothing arrives in the slot after this. */
-static void
-fn_unblock_read(fn_delivery_t *d, unsigned n)
-{
-    unsigned     i;
-    redisReply  *a;
-
-    for (i = 0; i < n; i++) {
-        a = fn_redis_reply(&d->redis);
-
-        if (a != NULL) {
-            freeReplyObject(a);
-        }
-    }
-
-    for (i = 0; i < 2; i++) {
-        if (!(d->armed & (1 << i)) || d->wait[i].c == NULL) {
-            continue;
-        }
-
-        if (d->redis.c == NULL) {
-            fn_redis_close(&d->wait[i]);    /* it may not have been told */
-            continue;
-        }
-
-        a = fn_redis_reply(&d->wait[i]);
-
-        if (a != NULL && a->type == REDIS_REPLY_ERROR && strncmp(a->str, "UNBLOCKED", 9) != 0) {
-            d->wait_retry_ms = fn_mono_ms() + 100;
-
-            if (fn_redis_moved(a)) {
-                fn_redis_close(&d->wait[i]);
-            }
-        }
-
-        if (a != NULL) {
-            freeReplyObject(a);
-        }
-    }
-
-    d->armed = 0;
-    d->leaving = 0;
-}
-
-
 /* One trip, repeated until Redis has answered: the end of a wait, results (or NULL), a take (or batch NULL). */
 static int
 fn_trip(fn_delivery_t *d, fn_finish_t *f, unsigned char *lost, const unsigned *k, unsigned nk, unsigned max, fn_batch_t *batch)
@@ -607,12 +554,14 @@ fn_trip(fn_delivery_t *d, fn_finish_t *f, unsigned char *lost, const unsigned *k
         abort();                            /* the slots are reaped, and the results come from the inbox */
     }
 
+    fn_delivery_forget(d);
+
     while (f != NULL || batch != NULL) {
         if ((f == NULL && fn_quit) || fn_delivery_ready(d, f != NULL ? 2 : 1) != 0) {
             return -1;
         }
 
-        unblock = d->leaving ? fn_unblock_send(d) : 0;
+        unblock = d->leaving ? fn_waits_unblock(&d->waits, &d->redis) : 0;
 
         if ((f != NULL && fn_send_finish(d, f) != 0) || (batch != NULL && fn_send_take(d, k, nk, max) != 0)) {
             fn_redis_close(&d->redis);      /* something may have been queued before */
@@ -620,7 +569,8 @@ fn_trip(fn_delivery_t *d, fn_finish_t *f, unsigned char *lost, const unsigned *k
         }
 
         if (d->leaving) {
-            fn_unblock_read(d, unblock);
+            fn_waits_read(&d->waits, &d->redis, unblock);
+            d->leaving = 0;
         }
 
         a = f != NULL ? fn_redis_reply(&d->redis) : NULL;
@@ -653,11 +603,47 @@ fn_trip(fn_delivery_t *d, fn_finish_t *f, unsigned char *lost, const unsigned *k
 }
 
 
+/*
+ * Whether a wait has brought all that a take would: then it is the batch, and a trip is saved. Not for calls: a process that was stopped
+ * meanwhile may find here what has gone into other hands. The database sees that, and finish; a service outside would be called twice.
+ */
+static int
+fn_came(fn_delivery_t *d, const unsigned *k, unsigned nk, fn_batch_t *batch)
+{
+    unsigned    i;
+    fn_task_t  *t;
+
+    for (i = 0; i < nk && k[i] != d->waited; i++) { /* void */ }
+
+    t = &batch->task[0];
+
+    if (d->came == NULL || d->child->role == FN_ROLE_NET || i == nk || fn_task_parse(t, d->came->str, d->came->len) != 0) {
+        return 0;
+    }
+
+    t->slot = d->waited;
+    batch->n = 1;
+    batch->alone = 1;
+    batch->memory = d->came;
+    d->came = NULL;
+
+    d->ordered = d->cancels = 0;
+    d->child->entry->taken_ms = fn_mono_ms();
+    fn_delivery_urgent(d, batch);
+
+    return 1;
+}
+
+
 int
 fn_take(fn_delivery_t *d, const unsigned *k, unsigned nk, unsigned max, fn_batch_t *batch)
 {
-    batch->n = 0;
+    batch->n = batch->alone = 0;
     batch->memory = NULL;
+
+    if (!fn_quit && fn_came(d, k, nk, batch)) {
+        return 0;
+    }
 
     return fn_trip(d, NULL, NULL, k, nk, max, batch);
 }
@@ -674,7 +660,7 @@ int
 fn_finish_take(fn_delivery_t *d, fn_finish_t *f, unsigned char *lost, const unsigned *k, unsigned nk, unsigned max,
                fn_batch_t *batch)
 {
-    batch->n = 0;
+    batch->n = batch->alone = 0;
     batch->memory = NULL;
 
     return fn_trip(d, f, lost, k, nk, max, batch);
@@ -684,48 +670,18 @@ fn_finish_take(fn_delivery_t *d, fn_finish_t *f, unsigned char *lost, const unsi
 int
 fn_wait_begin(fn_delivery_t *d, unsigned k)
 {
-    int       done;
-    unsigned  i;
-
     if (d->leaving) {
         fn_wait_end(d);
     }
 
-    if (d->armed || d->ordered || fn_mono_ms() < d->wait_retry_ms) {
-        return d->armed ? 0 : -1;       /* under orders only a take may bring jobs */
+    if (d->waits.armed || d->ordered) {
+        return d->waits.armed ? 0 : -1;     /* under orders only a take may bring jobs */
     }
 
-    for (i = 0; i < 2; i++) {
-        if (fn_redis_connect(&d->wait[i]) != 0) {
-            return -1;
-        }
-    }
+    d->waited = k;
 
-    for (i = 0; i < 2; i++) {
-        if (redisAppendCommand(d->wait[i].c, "BLMOVE %s %s RIGHT LEFT %d", d->queue[i], fn_slot_key(d, k),
-                               FN_WAIT_MS / 1000) != REDIS_OK)
-        {
-            fn_redis_close(&d->wait[i]);
-            break;
-        }
-
-        do {
-            if (redisBufferWrite(d->wait[i].c, &done) != REDIS_OK) {
-                fn_redis_close(&d->wait[i]);
-                break;
-            }
-        } while (!done);
-
-        if (d->wait[i].c == NULL) {
-            break;
-        }
-
-        d->armed |= 1 << i;
-    }
-
-    if (i < 2) {
+    if (fn_waits_begin(&d->waits, fn_slot_key(d, k)) != 0) {
         fn_wait_end(d);
-        d->wait_retry_ms = fn_mono_ms() + 100;
         return -1;
     }
 
@@ -736,11 +692,7 @@ fn_wait_begin(fn_delivery_t *d, unsigned k)
 void
 fn_wait_fds(fn_delivery_t *d, int fds[2])
 {
-    unsigned  i;
-
-    for (i = 0; i < 2; i++) {
-        fds[i] = (d->armed & (1 << i)) && d->wait[i].c != NULL ? d->wait[i].c->fd : -1;
-    }
+    fn_waits_fds(&d->waits, fds);
 }
 
 
@@ -751,41 +703,44 @@ fn_wait_fds(fn_delivery_t *d, int fds[2])
 void
 fn_wait_end(fn_delivery_t *d)
 {
-    if (d->armed) {
-        fn_unblock_read(d, fn_unblock_send(d));
+    if (d->waits.armed) {
+        fn_waits_read(&d->waits, &d->redis, fn_waits_unblock(&d->waits, &d->redis));
     }
+
+    d->leaving = 0;
+    fn_delivery_forget(d);
+}
+
+
+static void
+fn_wait_over(fn_delivery_t *d, int ended)
+{
+    fn_delivery_forget(d);
+
+    if (ended) {
+        d->came = fn_waits_over(&d->waits);
+    }
+
+    d->leaving = d->waits.armed != 0;
 }
 
 
 void
 fn_wait_leave(fn_delivery_t *d)
 {
-    d->leaving = d->armed != 0;
+    fn_wait_over(d, fn_waits_poll(&d->waits, 0));
 }
 
 
 void
 fn_wait(fn_delivery_t *d, unsigned k, unsigned ms)
 {
-    int            fds[2];
-    struct pollfd  p[2];
-
     if (fn_wait_begin(d, k) != 0) {
         fn_sleep_ms(ms < 100 ? ms : 100);
         return;
     }
 
-    fn_wait_fds(d, fds);
-
-    p[0].fd = fds[0];
-    p[1].fd = fds[1];
-    p[0].events = p[1].events = POLLIN;
-
-    if (!fn_quit) {
-        (void) poll(p, 2, (int) (ms < FN_WAIT_MS ? ms : FN_WAIT_MS));
-    }
-
-    fn_wait_leave(d);
+    fn_wait_over(d, !fn_quit && fn_waits_poll(&d->waits, (int) (ms < FN_WAIT_MS ? ms : FN_WAIT_MS)));
 }
 
 

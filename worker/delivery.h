@@ -30,6 +30,7 @@ typedef struct {
 
 typedef struct {
     unsigned   n;
+    unsigned   alone;               /* a wait has brought it, and the queues were empty */
     fn_task_t  task[FN_BATCH_MAX];
     void      *memory;              /* owns what the tasks point to */
 } fn_batch_t;

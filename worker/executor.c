@@ -12,6 +12,7 @@
 #include "work.h"
 
 #define FN_IDLE_MS      2000
+#define FN_REST         8       /* after so many jobs that came alone the lane is at rest */
 #define FN_PUBLISHED_MS 1000    /* change rows that were published are forgotten after so long at the latest */
 
 typedef struct {
@@ -23,6 +24,8 @@ typedef struct {
     fn_work_t       work[FN_BATCH_MAX];
     unsigned char   lost[FN_BATCH_MAX];
     unsigned        max;            /* jobs taken at once */
+    unsigned        rest;           /* batches in a row that were one job, with empty queues behind it */
+    int             asked;          /* the last take brought all there was: not to be asked again before a wait */
     char            name[32];
 } fn_executor_t;
 
@@ -77,7 +80,7 @@ fn_executor_published(fn_executor_t *x)
 static int
 fn_executor_batch(fn_executor_t *x)
 {
-    int          rc, more;
+    int          rc, more, take;
     unsigned     i;
     fn_batch_t   next;
 
@@ -102,13 +105,19 @@ fn_executor_batch(fn_executor_t *x)
 
     more = !fn_quit && x->env.db.c != NULL && !fn_child_recycle(x->child);
 
-    next.n = 0;
+    /* In a lane at rest the next wait brings what comes, and nobody waits for his reply until a take has found nothing. */
+    x->rest = x->batch.alone ? x->rest + 1 : 0;
+    take = more && x->rest < FN_REST;
+
+    next.n = next.alone = 0;
     next.memory = NULL;
 
-    rc = more ? fn_finish_take(x->delivery, x->finish, x->lost, &fn_executor_slot, 1, x->max, &next)
+    rc = take ? fn_finish_take(x->delivery, x->finish, x->lost, &fn_executor_slot, 1, x->max, &next)
               : fn_finish(x->delivery, x->finish, x->lost);
 
     FN_FAULT("executor.after_finish");
+
+    x->asked = more && rc == 0;
 
     if (rc == 0) {
         fn_executor_published(x);
@@ -175,7 +184,7 @@ fn_executor_loop(fn_executor_t *x)
             continue;
         }
 
-        if (x->batch.n == 0) {
+        if (x->batch.n == 0 && !x->asked) {
             fn_batch_free(&x->batch);
 
             if (fn_take(x->delivery, &fn_executor_slot, 1, x->max, &x->batch) != 0) {
@@ -185,6 +194,7 @@ fn_executor_loop(fn_executor_t *x)
 
         if (x->batch.n == 0) {
             fn_executor_idle(x);
+            x->asked = 0;
             continue;
         }
 

@@ -1,8 +1,7 @@
 #!lua flags=allow-oom
 -- Moves jobs into slots until each holds ARGV[1]; they come off their queues' right ends, in the order of the queues. Of each queue it takes
 -- its share of what waits there, one part in ARGV[2]: the other parts are for executors that are idle. A job of the high queue is to wait
--- for no other: where slots hold several, it is taken alone; one that a blocking move has delivered is followed by others, of the lower
--- queues. ARGV[3] 1: the normal queue comes first, once.
+-- for no other: where slots hold several, it is taken alone, and nothing is added to it. ARGV[3] 1: the normal queue comes first, once.
 -- KEYS crashed mark, queues high, normal, low, words of the operator about the lane, its jobs in work, cancelled jobs, slot...
 -- Answer: 1 when the mark is set, + 2 when the lane is under orders (ask, do not wait), + 4 when jobs are cancelled; then for each
 -- slot a list of all it holds. What was there already is part of it: an answer may have been lost, or a blocking move has delivered. What
@@ -29,18 +28,20 @@ if paused or limit or rate then
         may = math.min(may, math.floor((now + tonumber(burst) * 1000 / rate - tat) * rate / 1000))
     end
 end
+local function prio(job) return string.match(job, '^w%d+ %S+ %S+ (%a) ') end
 local took = 0
 local share         -- of the queue at hand, what is left of it
 for s = 8, #KEYS do
     local slot = KEYS[s]
     local jobs = call('LRANGE', slot, 0, -1)
     for i = #jobs, max + 1, -1 do
-        local prio = string.match(jobs[i], '^w%d+ %S+ %S+ (%a) ')
+        local p = prio(jobs[i])
         call('LREM', slot, -1, jobs[i])
-        call('RPUSH', KEYS[prio == 'h' and 2 or prio == 'l' and 4 or 3], table.remove(jobs, i))
+        call('RPUSH', KEYS[p == 'h' and 2 or p == 'l' and 4 or 3], table.remove(jobs, i))
         at, share = 1, nil
     end
-    while #jobs < max and at < 4 and took < may do
+    local full = max > 1 and #jobs == 1 and prio(jobs[1]) == 'h'
+    while not full and #jobs < max and at < 4 and took < may do
         local q = queues[at]
         if not share then
             share = math.ceil(call('LLEN', KEYS[q]) / parts)
