@@ -76,6 +76,16 @@ subtest 'the high queue' => sub {
     like($s->sql("SELECT title FROM goals WHERE title LIKE 'high %' OR title LIKE 'normal %' ORDER BY created_at LIMIT 1"), qr/\Ahigh /, 'urgent jobs first');
     is($s->sql("SELECT count(DISTINCT g.xmin::text) FROM goals g WHERE title LIKE 'high %'"), 200, 'each in a transaction of its own');
     cmp_ok($s->sql("SELECT count(*) FROM goals WHERE title LIKE 'high %' AND created_at > (SELECT min(created_at) FROM goals WHERE title LIKE 'normal %')"), '>', 100, 'but the others have their turn');
+
+    # all at once, to executors that wait on both queues
+    for my $round (1 .. 10) {
+        my @jobs = map { my ($name, $prio) = @$_; [$prio, (envelope('goals.create', $u->{id}, { title => "$name $round", frequency => 1 }, prio => $prio))[1]] }
+            ['rushed', 'h'], map { ["slow $_", 'n'] } 1 .. 20;
+        $s->redis(EVAL => q{for i = 1, #ARGV, 2 do redis.call('LPUSH', '{fn}:q:sql:' .. ARGV[i], ARGV[i + 1]) end}, 0, map { @$_ } @jobs);
+        poll(20, sub { $s->sql("SELECT count(*) FROM goals WHERE title LIKE 'rushed $round' OR title LIKE 'slow % $round'") == 21 }) or last;
+    }
+    is($s->sql("SELECT count(*) FROM goals WHERE title LIKE 'rushed %' OR title LIKE 'slow %'"), 210, 'those that come together are done');
+    is($s->sql("SELECT count(*) FROM goals g JOIN goals h ON g.xmin = h.xmin WHERE g.title LIKE 'rushed %'"), 10, 'the urgent one of them alone');
     is_deeply([consistent($s)], [], 'the queues are empty');
 };
 

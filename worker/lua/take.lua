@@ -5,7 +5,7 @@
 -- KEYS crashed mark, queues high, normal, low, words of the operator about the lane, its jobs in work, cancelled jobs, slot...
 -- Answer: 1 when the mark is set, + 2 when the lane is under orders (ask, do not wait), + 4 when jobs are cancelled; then for each
 -- slot a list of all it holds. What was there already is part of it: an answer may have been lost, or a blocking move has delivered. What
--- is more than ARGV[1] (two moves may deliver) goes back, and so into the next slot.
+-- is more than ARGV[1], or stands beside a job of the high queue (two moves may deliver), goes back, and so into the next slot.
 local call, max, parts, at = redis.call, tonumber(ARGV[1]), tonumber(ARGV[2]), 1
 local queues = ARGV[3] == '1' and { 3, 2, 4 } or { 2, 3, 4 }
 local out, now, may = { 0 }, 0, 1000
@@ -34,21 +34,27 @@ local share         -- of the queue at hand, what is left of it
 for s = 8, #KEYS do
     local slot = KEYS[s]
     local jobs = call('LRANGE', slot, 0, -1)
-    for i = #jobs, max + 1, -1 do
+    local most = max
+    for i = 1, max > 1 and #jobs or 0 do
+        if prio(jobs[i]) == 'h' then
+            most, jobs[1], jobs[i] = 1, jobs[i], jobs[1]
+            break
+        end
+    end
+    for i = #jobs, most + 1, -1 do
         local p = prio(jobs[i])
         call('LREM', slot, -1, jobs[i])
         call('RPUSH', KEYS[p == 'h' and 2 or p == 'l' and 4 or 3], table.remove(jobs, i))
         at, share = 1, nil
     end
-    local full = max > 1 and #jobs == 1 and prio(jobs[1]) == 'h'
-    while not full and #jobs < max and at < 4 and took < may do
+    while #jobs < most and at < 4 and took < may do
         local q = queues[at]
         if not share then
             share = math.ceil(call('LLEN', KEYS[q]) / parts)
             if q == 2 and max > 1 and share > 0 then share = #jobs == 0 and 1 or 0 end
         end
         if share > 0 then
-            local got = call('RPOP', KEYS[q], math.min(max - #jobs, may - took, share))
+            local got = call('RPOP', KEYS[q], math.min(most - #jobs, may - took, share))
             call('LPUSH', slot, unpack(got))
             for j = 1, #got do jobs[#jobs + 1] = got[j] end
             took, share = took + #got, share - #got
