@@ -256,6 +256,7 @@ subtest 'what is held on a person' => sub {
     status_ok(call($s, GET => '/users/me', %p), 200, 'what is read otherwise is');
     $s->start_redis;
     ok(poll(20, sub { (call($s, GET => '/users/me/data', %p)->code // 0) == 200 }), 'until Redis is back');
+    ok(poll(20, sub { (call($s, PATCH => '/users/me', %p, json => { name => 'Person 1' })->code // 0) == 200 }), 'also for those that wait for replies');
 };
 
 subtest 'leaving' => sub {
