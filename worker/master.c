@@ -576,7 +576,7 @@ fn_master_relisten(fn_master_t *m, const char *before, const char *now)
     m->listen = now ? fn_master_listen(now) : -1;
 
     if (now != NULL && m->listen == -1) {
-        fn_log(FN_LOG_ERROR, "metrics_listen cannot be listened to", "address", now, "error", strerror(errno), NULL);
+        fn_log(FN_LOG_ERROR, "metrics_listen cannot be listened to", "address", now, "error", strerrordesc_np(errno), NULL);
     }
 }
 
@@ -755,7 +755,7 @@ fn_master_init(fn_master_t *m)
 
     if (m->settings->metrics_listen != NULL && (m->listen = fn_master_listen(m->settings->metrics_listen)) == -1) {
         fn_log(FN_LOG_ERROR, "metrics_listen cannot be listened to", "address", m->settings->metrics_listen,
-               "error", strerror(errno), NULL);
+               "error", strerrordesc_np(errno), NULL);
         return -1;
     }
 
