@@ -603,21 +603,15 @@ fn_trip(fn_delivery_t *d, fn_finish_t *f, unsigned char *lost, const unsigned *k
 }
 
 
-/*
- * Whether a wait has brought all that a take would: then it is the batch, and a trip is saved. Not for calls: a process that was stopped
- * meanwhile may find here what has gone into other hands. The database sees that, and finish; a service outside would be called twice.
- */
+/* Whether a wait has brought all that a take would: then it is the batch, and a trip is saved. */
 static int
-fn_came(fn_delivery_t *d, const unsigned *k, unsigned nk, fn_batch_t *batch)
+fn_came(fn_delivery_t *d, fn_batch_t *batch)
 {
-    unsigned    i;
     fn_task_t  *t;
-
-    for (i = 0; i < nk && k[i] != d->waited; i++) { /* void */ }
 
     t = &batch->task[0];
 
-    if (d->came == NULL || d->child->role == FN_ROLE_NET || i == nk || fn_task_parse(t, d->came->str, d->came->len) != 0) {
+    if (d->came == NULL || fn_task_parse(t, d->came->str, d->came->len) != 0) {
         return 0;
     }
 
@@ -641,7 +635,7 @@ fn_take(fn_delivery_t *d, const unsigned *k, unsigned nk, unsigned max, fn_batch
     batch->n = batch->alone = 0;
     batch->memory = NULL;
 
-    if (!fn_quit && fn_came(d, k, nk, batch)) {
+    if (!fn_quit && fn_came(d, batch)) {
         return 0;
     }
 
@@ -712,23 +706,29 @@ fn_wait_end(fn_delivery_t *d)
 }
 
 
+/* ended: which of them. */
 static void
 fn_wait_over(fn_delivery_t *d, int ended)
 {
     fn_delivery_forget(d);
 
     if (ended) {
-        d->came = fn_waits_over(&d->waits);
+        d->came = fn_waits_over(&d->waits, ended);
     }
 
     d->leaving = d->waits.armed != 0;
 }
 
 
+/*
+ * A job that has come is asked for: a process that was stopped meanwhile might begin what has gone into other hands. The database sees that,
+ * and finish; a service outside would be called twice.
+ */
 void
 fn_wait_leave(fn_delivery_t *d)
 {
     fn_wait_over(d, fn_waits_poll(&d->waits, 0));
+    fn_delivery_forget(d);
 }
 
 
@@ -740,7 +740,7 @@ fn_wait(fn_delivery_t *d, unsigned k, unsigned ms)
         return;
     }
 
-    fn_wait_over(d, !fn_quit && fn_waits_poll(&d->waits, (int) (ms < FN_WAIT_MS ? ms : FN_WAIT_MS)));
+    fn_wait_over(d, fn_quit ? 0 : fn_waits_poll(&d->waits, (int) (ms < FN_WAIT_MS ? ms : FN_WAIT_MS)));
 }
 
 

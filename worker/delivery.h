@@ -57,8 +57,11 @@ void fn_batch_free(fn_batch_t *batch);
 int  fn_wait_begin(fn_delivery_t *d, unsigned k);
 void fn_wait_fds(fn_delivery_t *d, int fds[2]);     /* -1 = none */
 void fn_wait_end(fn_delivery_t *d);                 /* nothing arrives in the slot after this; harmless when not armed */
-void fn_wait_leave(fn_delivery_t *d);               /* the same, but done by the next take or finish, in its trip */
-/* begin, poll and leave for a process that has nothing else to do: up to ms (at most 2 s), less when a signal comes. */
+void fn_wait_leave(fn_delivery_t *d);               /* the same, but what has not ended is by the next take or finish, in its trip */
+/*
+ * begin, poll and leave for a process that has nothing else to do, and calls no services: up to ms (at most 2 s), less when a signal comes.
+ * A fn_take() right after it, from slot k, needs no trip if a job has come alone.
+ */
 void fn_wait(fn_delivery_t *d, unsigned k, unsigned ms);
 
 /*

@@ -25,7 +25,6 @@ typedef struct {
     unsigned char   lost[FN_BATCH_MAX];
     unsigned        max;            /* jobs taken at once */
     unsigned        rest;           /* batches in a row that were one job, with empty queues behind it */
-    int             asked;          /* the last take brought all there was: not to be asked again before a wait */
     char            name[32];
 } fn_executor_t;
 
@@ -76,11 +75,18 @@ fn_executor_published(fn_executor_t *x)
 }
 
 
+static int
+fn_executor_goes_on(const fn_executor_t *x)
+{
+    return !fn_quit && x->env.db.c != NULL && !fn_child_recycle(x->child);
+}
+
+
 /* Runs the batch and sends its results, with the next take unless the executor is to stop. 0 or -1 = to stop. */
 static int
 fn_executor_batch(fn_executor_t *x)
 {
-    int          rc, more, take;
+    int          rc, take;
     unsigned     i;
     fn_batch_t   next;
 
@@ -103,11 +109,9 @@ fn_executor_batch(fn_executor_t *x)
 
     x->child->entry->jobs += x->batch.n;
 
-    more = !fn_quit && x->env.db.c != NULL && !fn_child_recycle(x->child);
-
     /* In a lane at rest the next wait brings what comes, and nobody waits for his reply until a take has found nothing. */
     x->rest = x->batch.alone ? x->rest + 1 : 0;
-    take = more && x->rest < FN_REST;
+    take = x->rest < FN_REST && fn_executor_goes_on(x);
 
     next.n = next.alone = 0;
     next.memory = NULL;
@@ -116,8 +120,6 @@ fn_executor_batch(fn_executor_t *x)
               : fn_finish(x->delivery, x->finish, x->lost);
 
     FN_FAULT("executor.after_finish");
-
-    x->asked = more && rc == 0;
 
     if (rc == 0) {
         fn_executor_published(x);
@@ -184,7 +186,7 @@ fn_executor_loop(fn_executor_t *x)
             continue;
         }
 
-        if (x->batch.n == 0 && !x->asked) {
+        if (x->batch.n == 0) {
             fn_batch_free(&x->batch);
 
             if (fn_take(x->delivery, &fn_executor_slot, 1, x->max, &x->batch) != 0) {
@@ -194,12 +196,16 @@ fn_executor_loop(fn_executor_t *x)
 
         if (x->batch.n == 0) {
             fn_executor_idle(x);
-            x->asked = 0;
             continue;
         }
 
         if (fn_executor_batch(x) != 0) {
             break;
+        }
+
+        /* the take has brought all there was, or was left to a wait */
+        if (x->batch.n == 0 && fn_executor_goes_on(x)) {
+            fn_executor_idle(x);
         }
     }
 }

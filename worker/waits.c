@@ -126,19 +126,7 @@ fn_waits_poll(const fn_waits_t *w, int ms)
     p[1].fd = fds[1];
     p[0].events = p[1].events = POLLIN;
 
-    return poll(p, 2, ms) > 0;
-}
-
-
-static int
-waits_readable(const fn_waits_t *w, unsigned i)
-{
-    struct pollfd  p;
-
-    p.fd = w->redis[i].c != NULL ? w->redis[i].c->fd : -1;
-    p.events = POLLIN;
-
-    return poll(&p, 1, 0) > 0;
+    return poll(p, 2, ms) > 0 ? (p[0].revents != 0) | (p[1].revents != 0) << 1 : 0;
 }
 
 
@@ -196,20 +184,20 @@ waits_answers(fn_waits_t *w, unsigned i, fn_waits_end_t *e)
 
 
 redisReply *
-fn_waits_over(fn_waits_t *w)
+fn_waits_over(fn_waits_t *w, int ended)
 {
     unsigned         first, other;
     redisReply      *job;
     fn_waits_end_t   e[2];
 
-    first = waits_readable(w, 0) ? 0 : 1;
+    first = ended & 1 ? 0 : 1;
     other = 1 - first;
     memset(&e[other], 0, sizeof(e[other]));
 
     waits_answers(w, first, &e[first]);
 
     /* else it may not have been blocked yet when it was told to end, and would keep us for its whole time */
-    if (e[first].both || waits_readable(w, other)) {
+    if (e[first].both || fn_waits_poll(w, 0)) {
         waits_answers(w, other, &e[other]);
     }
 

@@ -27,15 +27,15 @@ int  fn_waits_begin(fn_waits_t *w, const char *slot);
 
 void fn_waits_fds(const fn_waits_t *w, int fds[2]);     /* -1 = none */
 
-/* Whether one of them has ended, within ms (0: now). A signal ends it early. */
+/* Which of them have ended, within ms (0: now): bits of redis, 0 = none. A signal ends it early. */
 int  fn_waits_poll(const fn_waits_t *w, int ms);
 
 /*
- * To be called when one has ended: reads it and the other, which it has ended. If that is all, one job is in the slot, no other is in the
+ * To be called when some have ended (of fn_waits_poll): reads one and the other, which it has ended. If that is all, one job is in the slot, no other is in the
  * queues and no mark is there, the job is the answer (the caller frees it). NULL: what is in the slot is to be asked for, after what is
  * still armed has been unblocked.
  */
-redisReply *fn_waits_over(fn_waits_t *w);
+redisReply *fn_waits_over(fn_waits_t *w, int ended);
 
 /*
  * Ends them by way of another connection: queues CLIENT UNBLOCK there, for a trip that has other things to say as well; then reads the n answers,
