@@ -113,7 +113,7 @@ BEGIN
 
     INSERT INTO public.checkins (goal_id, user_id, date, status, reflection, mood)
     VALUES (v_goal, p_user, c.date, b ->> 'status', b ->> 'reflection', (b ->> 'mood')::smallint)
-    ON CONFLICT (goal_id, date) DO NOTHING
+    ON CONFLICT DO NOTHING          -- no target, as in pool.settle()
     RETURNING * INTO c;
     IF NOT FOUND THEN
         RETURN pool.error(p_req, 409, 'CONFLICT', 'There is a check-in for this date.', 'date', 'unique');

@@ -126,11 +126,15 @@ BEGIN
         END IF;
     END IF;
 
-    INSERT INTO public.inbox AS i (job_id, day, job, user_id, fingerprint, state, status, body, headers)
+    -- no target: to name one means to look for the partition's index in the catalog, each time
+    INSERT INTO public.inbox (job_id, day, job, user_id, fingerprint, state, status, body, headers)
     VALUES (p_id, v_day, p_job, p_user, p_fingerprint, v_settled, p_reply.status, p_reply.body, p_reply.headers)
-    ON CONFLICT (job_id, day) DO UPDATE
+    ON CONFLICT DO NOTHING;
+    IF NOT FOUND THEN
+        UPDATE public.inbox i
         SET state = v_settled, status = p_reply.status, body = p_reply.body, headers = p_reply.headers
-        WHERE i.state <> 'done' AND i.fingerprint = p_fingerprint;
+        WHERE i.job_id = p_id AND i.day = v_day AND i.state <> 'done' AND i.fingerprint = p_fingerprint;
+    END IF;
     IF NOT FOUND THEN
         RAISE unique_violation USING CONSTRAINT = 'inbox_pkey', MESSAGE = 'the job was settled before';
     END IF;
