@@ -29,7 +29,8 @@ CREATE INDEX idx_media_quota ON public.media (user_id) INCLUDE (bytes);
 CREATE INDEX idx_media_pending ON public.media (created_at) WHERE state = 'pending';
 CREATE INDEX idx_media_motivation ON public.media (motivation_id) WHERE motivation_id IS NOT NULL;
 
--- The last day on which somebody did something. A table of its own, so that it takes no lock on the user's row.
+-- The last day on which somebody was here. A table of its own, so that it takes no lock on the user's row. Check-ins, the most frequent
+-- write, are not noted here: whoever wants to know looks at them.
 CREATE TABLE public.user_activity (
     user_id    uuid  NOT NULL PRIMARY KEY REFERENCES public.users (id) ON DELETE CASCADE,
     active_on  date  NOT NULL
@@ -74,7 +75,6 @@ END
 $$;
 
 CREATE TRIGGER note_activity AFTER INSERT OR UPDATE OF last_used_at ON public.sessions FOR EACH ROW EXECUTE FUNCTION pool.note_activity();
-CREATE TRIGGER note_activity AFTER INSERT ON public.checkins FOR EACH ROW EXECUTE FUNCTION pool.note_activity();
 CREATE TRIGGER note_activity AFTER INSERT ON public.media FOR EACH ROW EXECUTE FUNCTION pool.note_activity();
 
 -- While the address for the upload is good, somebody may still put an object there: so it is deleted once more, afterwards.
@@ -358,11 +358,13 @@ CREATE FUNCTION pool.purge_media(p_now timestamptz, p_limit int) RETURNS int
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 DECLARE
     c_batch CONSTANT int := 50;
+    v_since CONSTANT date := (p_now AT TIME ZONE 'UTC')::date - 90;
     v_count int;
 BEGIN
     DELETE FROM public.media WHERE id IN (
         SELECT m.id FROM public.media m JOIN public.users u ON u.id = m.user_id LEFT JOIN public.user_activity a ON a.user_id = m.user_id
-        WHERE greatest(a.active_on, (u.created_at AT TIME ZONE 'UTC')::date) < (p_now AT TIME ZONE 'UTC')::date - 90
+        WHERE greatest(a.active_on, (u.created_at AT TIME ZONE 'UTC')::date) < v_since
+          AND coalesce((SELECT max(c.created_at) AT TIME ZONE 'UTC' FROM public.checkins c WHERE c.user_id = m.user_id) < v_since, true)
         LIMIT c_batch FOR UPDATE OF m SKIP LOCKED);
     GET DIAGNOSTICS v_count = ROW_COUNT;
 

@@ -18,7 +18,6 @@ DROP FUNCTION pool.media_fits(uuid, bigint);
 DROP FUNCTION pool.media_used(uuid);
 DROP FUNCTION pool.media_limit(text);
 DROP FUNCTION pool.media_json(public.media);
-DROP TRIGGER note_activity ON public.checkins;
 DROP TRIGGER note_activity ON public.sessions;
 DROP TABLE public.media, public.user_activity;
 DROP FUNCTION pool.media_gone();

@@ -1,6 +1,6 @@
 -- Media: room, uploads and their completion, speech, what becomes of objects, inactivity.
 BEGIN;
-SELECT plan(49);
+SELECT plan(50);
 
 CREATE FUNCTION pg_temp.run(p_job text, p_user uuid, p_req jsonb, p_ctx jsonb DEFAULT NULL, p_id uuid DEFAULT gen_random_uuid()) RETURNS pool.settled
 LANGUAGE plpgsql AS $$
@@ -108,6 +108,10 @@ UPDATE public.media SET upload_until = now() + interval '2 days' WHERE id = (SEL
 SELECT is((pool.cron_media(now() + interval '25 hours', '{}') #>> '{count,orphans}')::int, 10, 'and no longer, unless its address is still good');
 SELECT is(pool.purge_media(now() + interval '89 days', 500), 0, 'who was here 89 days ago keeps all');
 UPDATE public.user_activity SET active_on = active_on + 30 WHERE user_id = (SELECT a FROM u);
+INSERT INTO public.goals (id, user_id, title, frequency) SELECT '01900000-0000-7000-8000-0000000000e2', b, 'Swim', 3 FROM u;
+INSERT INTO public.checkins (user_id, goal_id, date, status, created_at) SELECT b, '01900000-0000-7000-8000-0000000000e2', current_date - 5, 'done', now() + interval '30 days' FROM u;
+SELECT is(pool.purge_media(now() + interval '91 days', 500), 0, 'who has checked in since keeps all');
+DELETE FROM public.goals WHERE id = '01900000-0000-7000-8000-0000000000e2';
 SELECT results_eq($$ SELECT pool.purge_media(now() + interval '91 days', 500) FROM generate_series(1, 3) $$, ARRAY[500, 500, 3], 'who was not for 90 days keeps nothing');
 DELETE FROM public.users WHERE id = (SELECT a FROM u);
 SELECT is((SELECT count(*) FROM public.media m, m AS first WHERE m.id = first.id), 0::bigint, 'of an account that goes nothing is left');
