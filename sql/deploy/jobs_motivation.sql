@@ -22,8 +22,11 @@ CREATE FUNCTION jobs.motivation_prepare(p_id uuid, p_user uuid, p_req jsonb) RET
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 DECLARE
     g record;
+    s record;
     v_today date := (now() AT TIME ZONE 'UTC')::date;
-    v_checkins json;
+    v_checkins text;
+    v_earlier text;
+    v_count int;
 BEGIN
     SELECT x.id, x.title, x.description, x.frequency, u.name, coalesce(p_req #>> '{body,tone}', u.tone) AS tone, u.language
     INTO g
@@ -35,26 +38,26 @@ BEGIN
 
     -- nearly always the last weeks or months have them: then the other partitions need not be opened
     FOR i IN 1 .. 3 LOOP
-        SELECT json_agg(json_build_object('date', c.date, 'status', c.status, 'reflection', c.reflection, 'mood', c.mood) ORDER BY c.date DESC)
-        INTO v_checkins
+        SELECT string_agg(concat('{"date":', to_json(c.date), ',"status":"', c.status, '","reflection":', coalesce(to_json(c.reflection), 'null'),
+                                 ',"mood":', coalesce(c.mood::text, 'null'), '}'), ','), count(*)
+        INTO v_checkins, v_count
         FROM (SELECT x.date, x.status, x.reflection, x.mood FROM public.checkins x
               WHERE x.goal_id = g.id AND x.user_id = p_user AND x.date BETWEEN CASE i WHEN 1 THEN v_today - 14 WHEN 2 THEN v_today - 62 ELSE '-infinity' END AND v_today + 1
               ORDER BY x.date DESC LIMIT 3) c;
-        EXIT WHEN json_array_length(v_checkins) = 3;
+        EXIT WHEN v_count = 3;
     END LOOP;
 
-    RETURN (SELECT pool.ok(0, json_build_object(
-        'goal', json_build_object('id', g.id, 'title', g.title, 'description', g.description, 'frequency', g.frequency),
-        'checkins', coalesce(v_checkins, '[]'),
-        'name', g.name,
-        'tone', g.tone,
-        'language', g.language,
-        'earlier', (SELECT coalesce(json_agg(m.text), '[]')
-                    FROM (SELECT x.text FROM public.motivations x
-                          WHERE x.goal_id = g.id AND x.user_id = p_user AND x.source <> 'fallback' AND x.language = g.language AND x.tone = g.tone
-                          ORDER BY x.created_at DESC LIMIT 5) m),
-        'spent_today', s.today,
-        'spent_month', s.month)::text) FROM pool.ai_spent() s);
+    SELECT string_agg(to_json(m.text)::text, ',') INTO v_earlier
+    FROM (SELECT x.text FROM public.motivations x
+          WHERE x.goal_id = g.id AND x.user_id = p_user AND x.source <> 'fallback' AND x.language = g.language AND x.tone = g.tone
+          ORDER BY x.created_at DESC LIMIT 5) m;
+
+    SELECT * INTO s FROM pool.ai_spent();
+
+    RETURN pool.ok(0, concat('{"goal":{"id":"', g.id, '","title":', to_json(g.title), ',"description":', coalesce(to_json(g.description), 'null'),
+                             ',"frequency":', g.frequency, '},"checkins":[', v_checkins, '],"name":', coalesce(to_json(g.name), 'null'),
+                             ',"tone":"', g.tone, '","language":"', g.language, '","earlier":[', v_earlier,
+                             '],"spent_today":', s.today, ',"spent_month":', s.month, '}'));
 END
 $$;
 
@@ -64,6 +67,10 @@ CREATE FUNCTION jobs.motivation_commit(p_id uuid, p_user uuid, p_req jsonb, p_ct
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 DECLARE
     m public.motivations;
+    v_model      text   := coalesce(p_ctx ->> 'model', 'unknown');
+    v_prompt     bigint := coalesce((p_ctx ->> 'prompt_tokens')::bigint, 0);
+    v_completion bigint := coalesce((p_ctx ->> 'completion_tokens')::bigint, 0);
+    v_cost       bigint := coalesce((p_ctx ->> 'cost')::bigint, 0);
 BEGIN
     -- no row when the goal was deleted while the message was made
     INSERT INTO public.motivations (goal_id, user_id, text, tone, language, source, model, prompt_hash)
@@ -71,14 +78,15 @@ BEGIN
     FROM public.goals g WHERE g.id = (p_ctx ->> 'goal_id')::uuid AND g.user_id = p_user FOR KEY SHARE
     RETURNING * INTO m;
 
-    IF coalesce((p_ctx ->> 'cost')::bigint, 0) > 0 OR p_ctx ->> 'source' = 'ai' THEN
-        INSERT INTO public.ai_usage AS a (user_id, model, prompt_tokens, completion_tokens, cost)
-        VALUES (p_user, coalesce(p_ctx ->> 'model', 'unknown'), coalesce((p_ctx ->> 'prompt_tokens')::bigint, 0),
-                coalesce((p_ctx ->> 'completion_tokens')::bigint, 0), coalesce((p_ctx ->> 'cost')::bigint, 0))
-        ON CONFLICT (user_id, day, model) DO UPDATE SET
-            prompt_tokens = a.prompt_tokens + excluded.prompt_tokens,
-            completion_tokens = a.completion_tokens + excluded.completion_tokens,
-            cost = a.cost + excluded.cost;
+    IF v_cost > 0 OR p_ctx ->> 'source' = 'ai' THEN
+        -- nearly always the first of the day; DO UPDATE would be made ready each time
+        INSERT INTO public.ai_usage (user_id, model, prompt_tokens, completion_tokens, cost)
+        VALUES (p_user, v_model, v_prompt, v_completion, v_cost)
+        ON CONFLICT (user_id, day, model) DO NOTHING;
+        IF NOT FOUND THEN
+            UPDATE public.ai_usage SET prompt_tokens = prompt_tokens + v_prompt, completion_tokens = completion_tokens + v_completion, cost = cost + v_cost
+            WHERE user_id = p_user AND day = (now() AT TIME ZONE 'UTC')::date AND model = v_model;
+        END IF;
     END IF;
 
     IF m.id IS NULL THEN
