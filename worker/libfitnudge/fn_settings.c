@@ -63,7 +63,7 @@ const fn_setting_t  fn_settings_table[] = {
       "File that holds the master's process id" },
     { "sql_processes", FN_SCOPE_WORKER, FN_S_INT, S(sql_processes), "4", 0, 1, 64,
       "Executors of the sql lane" },
-    { "sql_batch", FN_SCOPE_WORKER, FN_S_INT, S(sql_batch), "8", 0, 1, 64,
+    { "sql_batch", FN_SCOPE_WORKER, FN_S_INT, S(sql_batch), "12", 0, 1, 64,
       "Jobs an executor commits together" },
     { "auth_processes", FN_SCOPE_WORKER, FN_S_INT, S(auth_processes), "1", 0, 1, 16,
       "Executors of the auth lane" },

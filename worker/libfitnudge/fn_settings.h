@@ -40,7 +40,7 @@ typedef struct {
     char     *log;                  /* "stderr" or a path */
     char     *pid;                  /* path of the master's pid file, or NULL */
     int64_t   sql_processes;        /* 1..64, default 4 */
-    int64_t   sql_batch;            /* 1..64 jobs taken at once, default 8 */
+    int64_t   sql_batch;            /* 1..64 jobs taken at once, default 12 */
     int64_t   auth_processes;       /* 1..16, default 1 */
     int64_t   net_processes;        /* 1..8, default 1 */
     int64_t   net_slots;            /* 1..1024 exchanges in flight a process, default 256 */
