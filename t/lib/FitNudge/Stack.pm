@@ -311,7 +311,13 @@ sub deploy {
         $self->psql('-d', 'postgres', '-c', "CREATE DATABASE $self->{database}") if !$found;
     }
 
-    $self->sqitch('deploy', '--verify', $self->sqitch_target);
+    if (!eval { $self->sqitch('deploy', '--verify', $self->sqitch_target); 1 }) {
+        my $why = $@;
+        $why .= "The database was made from another sql/sqitch.plan, and is left as it is. "
+            . ($self->{database_url} ? "Deploy it with the version that made it, or use another.\n" : "./build.sh clean removes it with its data.\n")
+            if $why =~ /Cannot find change/;
+        die $why;
+    }
 
     if ($self->{database_url}) {
         for my $role (qw(edge pool)) {
