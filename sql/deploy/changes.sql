@@ -57,46 +57,40 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     v_table text := TG_ARGV[0];
     v_id    bigint := nextval('public.outbox_id');
-    v_key   uuid;
     v_user  uuid;
-    v_row   jsonb;
+    v_row   record;
     v_column text;
     v_tag   text;
     v_tags  text[];
     v_old   text := current_setting('fitnudge.changes', true);
 BEGIN
     IF TG_OP = 'DELETE' THEN
-        v_key := OLD.id;
-        IF v_table = 'users' THEN
-            v_user := OLD.id;
-        ELSE
-            v_user := OLD.user_id;
-        END IF;
+        v_row := OLD;
     ELSE
-        v_key := NEW.id;
-        IF v_table = 'users' THEN
-            v_user := NEW.id;
-        ELSE
-            v_user := NEW.user_id;
-        END IF;
+        v_row := NEW;
+    END IF;
+
+    IF v_table = 'users' THEN
+        v_user := v_row.id;
+    ELSE
+        v_user := v_row.user_id;
     END IF;
 
     v_tags := ARRAY[v_table || ':' || v_user];
 
     IF TG_NARGS > 1 THEN
-        v_row := CASE TG_OP WHEN 'DELETE' THEN to_jsonb(OLD) ELSE to_jsonb(NEW) END;
         FOR i IN 1 .. TG_NARGS - 1 LOOP
             v_column := substring(TG_ARGV[i] FROM '\{(\w+)\}');
-            v_tags := v_tags || coalesce(replace(TG_ARGV[i], '{' || v_column || '}', v_row ->> v_column), TG_ARGV[i]);
+            v_tags := v_tags || coalesce(replace(TG_ARGV[i], '{' || v_column || '}', to_jsonb(v_row) ->> v_column), TG_ARGV[i]);
         END LOOP;
     END IF;
 
     -- An ended session is remembered until its last access token has expired.
     IF v_table = 'sessions' AND TG_OP = 'DELETE' THEN
-        v_tags := v_tags || ('revoked:' || v_key || ':' || ceil(extract(epoch FROM OLD.access_until))::bigint);
+        v_tags := v_tags || ('revoked:' || v_row.id || ':' || ceil(extract(epoch FROM v_row.access_until))::bigint);
     END IF;
 
-    INSERT INTO public.change_outbox (id, "table", op, user_id, row_id, tags) VALUES (v_id, v_table, TG_OP, v_user, v_key, v_tags);
+    INSERT INTO public.change_outbox (id, "table", op, user_id, row_id, tags) VALUES (v_id, v_table, TG_OP, v_user, v_row.id, v_tags);
 
     IF v_old <> '' THEN
         v_old := set_config('fitnudge.changes', v_old || ',' || v_id, true);
