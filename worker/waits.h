@@ -31,9 +31,9 @@ void fn_waits_fds(const fn_waits_t *w, int fds[2]);     /* -1 = none */
 int  fn_waits_poll(const fn_waits_t *w, int ms);
 
 /*
- * To be called when some have ended (of fn_waits_poll): reads one and the other, which it has ended. If that is all, one job is in the slot, no other is in the
- * queues and no mark is there, the job is the answer (the caller frees it). NULL: what is in the slot is to be asked for, after what is
- * still armed has been unblocked.
+ * To be called when some have ended (of fn_waits_poll): reads one and the other, which it has ended. If that is all, one job is in the
+ * slot, no other is in the queues and no mark is there, the job is the answer (the caller frees it). NULL: what is in the slot is to be
+ * asked for, after what is still armed has been unblocked.
  */
 redisReply *fn_waits_over(fn_waits_t *w, int ended);
 
